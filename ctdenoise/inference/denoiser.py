@@ -1,0 +1,165 @@
+"""The public class: HU in, HU out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.transforms import Compose, InvertibleTransform
+from numpy.typing import NDArray
+from torch import nn
+
+from ctdenoise.inference.series import Progress, SeriesResult, denoise_folder
+from ctdenoise.models.denoiser import SIZE_MULTIPLE
+from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_model
+from ctdenoise.transforms import ScaleHU, ToClipInput
+from ctdenoise.transforms.hounsfield import HU_RANGE
+
+
+class Denoiser:
+    """Denoise CT slices.
+
+    Parameters
+    ----------
+    network
+        Takes ``[B, C, H, W]`` in [0, 1] with H and W multiples of 16, and returns the same size; the first channel
+        of what it returns is the image.
+    hu_range
+        HU that become 0 and 1.
+    channels
+        What the network takes: 3 for the grey channel repeated, 1 for as it is.
+    device
+        ``"auto"`` takes CUDA, then MPS, then the CPU.
+    batch_size
+        Slices that go through the network at once.
+    description
+        The model's, for manifests; None for a network that is not from the zoo.
+
+    Examples
+    --------
+    >>> denoiser = Denoiser.from_pretrained("ct-lowdose")
+    >>> clean = denoiser(volume_hu)
+    >>> denoiser.denoise_series("study/", "denoised/")
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        hu_range: tuple[float, float] = HU_RANGE,
+        channels: int = 3,
+        device: str = "auto",
+        batch_size: int = 1,
+        description: ModelDescription | None = None,
+    ) -> None:
+        self.device = _device(device)
+        self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.description = description
+        self.batch_size = batch_size
+        self._highest_hu = hu_range[1]
+        steps: list[InvertibleTransform | Callable[..., object]] = [ScaleHU(hu_range)]
+        if channels == 3:
+            steps.append(ToClipInput())
+        self._to_network = Compose(steps)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path = DEFAULT_MODEL, *, device: str = "auto", batch_size: int = 1
+    ) -> Denoiser:
+        """Load a model of the zoo, or a folder with a ``model.json``.
+
+        Raises
+        ------
+        InputError
+            If there is no such model or its weights are not the ones it names.
+        """
+        network, description = load_model(name_or_path)
+        return cls(
+            network,
+            hu_range=description.hu_range,
+            channels=1 if description.network["grey_input"] == "conv" else 3,
+            device=device,
+            batch_size=batch_size,
+            description=description,
+        )
+
+    @torch.inference_mode()
+    def __call__(self, hu: NDArray[np.floating], *, strength: float = 1.0) -> NDArray[np.float32]:
+        """Denoise.
+
+        Parameters
+        ----------
+        hu
+            ``[H, W]`` or ``[D, H, W]``, any size, HU. Values above the model's range (metal) pass through.
+        strength
+            0 returns the source, 1 the network's output, values in between blend linearly.
+
+        Returns
+        -------
+        ndarray
+            Same shape, float32 HU.
+
+        Raises
+        ------
+        ValueError
+            If shape or strength are not as above.
+        """
+        check_strength(strength)
+        volume = np.asarray(hu, np.float32)
+        if volume.ndim not in (2, 3) or 0 in volume.shape:
+            raise ValueError(f"expected HU of shape [H, W] or [D, H, W], found {volume.shape}")
+        slices = volume.reshape(-1, *volume.shape[-2:])
+        clean = [
+            self._denoise_batch(slices[start : start + self.batch_size], strength)
+            for start in range(0, len(slices), self.batch_size)
+        ]
+        return np.concatenate(clean).reshape(volume.shape)
+
+    def denoise_series(
+        self,
+        source: str | Path,
+        output: str | Path,
+        *,
+        strength: float = 1.0,
+        overwrite: bool = False,
+        series: str | None = None,
+        progress: Progress | None = None,
+    ) -> list[SeriesResult]:
+        """Denoise the DICOM series in a file or folder; see :func:`~ctdenoise.inference.series.denoise_folder`."""
+        return denoise_folder(
+            self,
+            Path(source),
+            Path(output),
+            strength=strength,
+            overwrite=overwrite,
+            series=series,
+            progress=progress,
+        ).results
+
+    def _denoise_batch(self, hu: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+        rows, columns = hu.shape[1:]
+        margins = ((0, 0), (0, -rows % SIZE_MULTIPLE), (0, -columns % SIZE_MULTIPLE))
+        padded = np.pad(np.minimum(hu, self._highest_hu), margins, mode="reflect")
+        batch = torch.stack([torch.as_tensor(self._to_network(image[np.newaxis])) for image in padded])
+        batch = batch.to(self.device).contiguous(memory_format=torch.channels_last)
+        output = self.network(batch).float().cpu()
+        restored = [self._to_network.inverse(image)[0, :rows, :columns] for image in output]
+        clean = torch.stack([torch.as_tensor(image) for image in restored]).numpy()
+        blended = clean if strength == 1 else hu + np.float32(strength) * (clean - hu)
+        return np.where(hu > self._highest_hu, hu, blended)
+
+
+def check_strength(strength: float) -> None:
+    """Raise ValueError unless 0 ≤ strength ≤ 1."""
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength: expected a value from 0 to 1, found {strength}")
+
+
+def _device(name: str) -> torch.device:
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

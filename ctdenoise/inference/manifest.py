@@ -1,0 +1,123 @@
+"""What happened to each slice: ``manifest.json`` in every output folder, and the journal it is made from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ctdenoise
+from ctdenoise.models.zoo import ModelDescription
+
+SCHEMA = "ctdenoise-manifest-1"
+MANIFEST = "manifest.json"
+_JOURNAL = ".manifest.partial.jsonl"
+
+
+@dataclass(frozen=True)
+class SliceRecord:
+    """One slice done.
+
+    Attributes
+    ----------
+    file
+        Name in the output folder.
+    source_uid, derived_uid
+        SOPInstanceUIDs.
+    clipped
+        Pixels saturated because the bit depth does not hold their value.
+    padding
+        Pixels left alone because they are no image.
+    seconds
+        In the network.
+    """
+
+    file: str
+    source_uid: str
+    derived_uid: str
+    clipped: int
+    padding: int
+    seconds: float
+
+
+class Journal:
+    """Records of the slices that are done, one line each, so that a run that was cut off can go on.
+
+    A line is added only after its file has its final name; a file without a line is written again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _JOURNAL
+
+    def read(self) -> list[SliceRecord]:
+        """Return the records of slices whose files are there; an incomplete last line is not one."""
+        records = []
+        if self._path.exists():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                try:
+                    record = SliceRecord(**json.loads(line))
+                except (ValueError, TypeError):
+                    continue
+                if self._path.with_name(record.file).is_file():
+                    records.append(record)
+        return records
+
+    def restart(self, records: Iterable[SliceRecord]) -> None:
+        """Begin with these records and nothing else."""
+        text = "".join(json.dumps(asdict(record)) + "\n" for record in records)
+        self._path.write_text(text, encoding="utf-8")
+
+    def add(self, record: SliceRecord) -> None:
+        """Add a record."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(record)) + "\n")
+
+    def remove(self) -> None:
+        """Remove the journal: the manifest now says it all."""
+        self._path.unlink(missing_ok=True)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computed the result."""
+    packages = ("torch", "monai", "open_clip_torch", "pydicom", "numpy")
+    return {
+        "ctdenoise": ctdenoise.__version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def model_entry(description: ModelDescription | None) -> dict[str, str]:
+    """Return what identifies a model."""
+    if description is None:
+        return {"name": "custom", "sha256": ""}
+    return {
+        "name": description.name,
+        "version": description.version,
+        "sha256": description.sha256,
+        "encoder": description.encoder_name,
+        "encoder_sha256": description.encoder_sha256,
+        "decoder_sha256": description.decoder_sha256,
+    }
+
+
+def write_manifest(folder: Path, content: dict[str, Any]) -> Path:
+    """Write ``manifest.json``, whole or not at all."""
+    path = folder / MANIFEST
+    partial = folder / f".{MANIFEST}.partial"
+    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Read a folder's manifest; None if there is none that can be read."""
+    try:
+        content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content

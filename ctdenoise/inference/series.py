@@ -1,0 +1,323 @@
+"""The series runner: reading, network and writing at the same time, a bounded number of slices in memory."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctdenoise.errors import InputError
+from ctdenoise.inference.manifest import (
+    SCHEMA,
+    Journal,
+    SliceRecord,
+    model_entry,
+    read_manifest,
+    versions,
+    write_manifest,
+)
+from ctdenoise.io.dicom import (
+    CTSlice,
+    Derivation,
+    Series,
+    SliceFile,
+    derive_slice,
+    discover,
+    read_slice,
+    write_slice,
+)
+from ctdenoise.io.dicom.derive import SERIES_NUMBER_OFFSET
+from ctdenoise.io.dicom.discover import Skipped
+
+if TYPE_CHECKING:
+    from ctdenoise.inference.denoiser import Denoiser
+
+#: Batches read ahead of the network, and slices waiting to be written behind it.
+_AHEAD = 2
+
+
+class Progress(Protocol):
+    """Told how a run goes on."""
+
+    def start(self, series: Series, done: int) -> None:
+        """A series begins, of which `done` slices are there already."""
+
+    def advance(self) -> None:
+        """A slice was written or refused."""
+
+
+@dataclass(frozen=True)
+class SeriesResult:
+    """What came of one series.
+
+    Attributes
+    ----------
+    folder
+        Where the derived series and its manifest are.
+    manifest
+        Its content.
+    written
+        Slices written now; 0 if a finished run was started again.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    written: int
+
+
+@dataclass(frozen=True)
+class FolderResult:
+    """What came of a whole input: the series, and the files that are not part of any."""
+
+    results: list[SeriesResult]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether something that should have been denoised was not."""
+        return any(s.failed for s in self.skipped) or any(r.manifest["failed"] for r in self.results)
+
+
+def denoise_folder(
+    denoiser: Denoiser,
+    source: Path,
+    output: Path,
+    *,
+    strength: float = 1.0,
+    overwrite: bool = False,
+    series: str | None = None,
+    progress: Progress | None = None,
+) -> FolderResult:
+    """Denoise the CT series in a file or folder tree, each into a folder of its own.
+
+    A run that was cut off goes on where it ended; one that is finished is left alone.
+
+    Parameters
+    ----------
+    denoiser
+        With its model.
+    source, output
+        `output` must not be inside `source`.
+    strength
+        0…1, see :class:`~ctdenoise.inference.denoiser.Denoiser`.
+    overwrite
+        Write again what is there already.
+    series
+        A SeriesInstanceUID or SeriesNumber: only this one.
+    progress
+        Told how it goes on.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to denoise, or `output` cannot be used.
+    """
+    found = discover(source)
+    chosen = [s for s in found.series if series in (None, s.uid, str(s.number))]
+    if not chosen:
+        raise _nothing_to_do(source, series, found.series, found.skipped)
+    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+        raise InputError(
+            f"the output must not be inside the input, {source}", path=output, hint="choose another folder"
+        )
+    results = [
+        denoise_series(
+            denoiser,
+            one,
+            output,
+            root=source,
+            strength=strength,
+            overwrite=overwrite,
+            skipped=found.skipped,
+            progress=progress,
+        )
+        for one in chosen
+    ]
+    return FolderResult(results, found.skipped)
+
+
+def _nothing_to_do(
+    source: Path, wanted: str | None, series: Sequence[Series], skipped: Sequence[Skipped]
+) -> InputError:
+    if series:
+        names = ", ".join(f"{s.number} ({s.uid})" for s in series)
+        return InputError(f"expected series {wanted}, found {names}", path=source)
+    reasons = sorted({s.reason for s in skipped})
+    shown = "; ".join(reasons[:3]) + ("; …" if len(reasons) > 3 else "")
+    return InputError(
+        f"found no CT slice among {len(skipped)} file(s): {shown}",
+        path=source,
+        hint="ctdenoise inspect tells the reason for each file",
+    )
+
+
+def denoise_series(
+    denoiser: Denoiser,
+    series: Series,
+    output: Path,
+    *,
+    root: Path,
+    strength: float = 1.0,
+    overwrite: bool = False,
+    skipped: Sequence[Skipped] = (),
+    progress: Progress | None = None,
+) -> SeriesResult:
+    """Denoise one series into ``output/NUMBER-HASH``, one derived slice for each source slice.
+
+    Parameters
+    ----------
+    root
+        Files are named relative to it in the manifest.
+    skipped
+        Files beside the series, for the manifest.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    model = model_entry(denoiser.description)
+    derivation = Derivation(model["name"], model["sha256"], strength, datetime.now())
+    series_uid = derivation.uid(series.uid)
+    # Numbers and a hash, no names: descriptions may hold what patients should not be known by.
+    folder = output / f"{SERIES_NUMBER_OFFSET + int(series.number or 0):04d}-{int(series_uid[5:]) % 16**8:08x}"
+    earlier = read_manifest(folder)
+    if earlier and earlier["status"] == "complete" and not overwrite:
+        return SeriesResult(folder, earlier, written=0)
+    journal = Journal(folder)
+    began = time.perf_counter()
+    manifest: dict[str, Any] = {
+        "schema": SCHEMA,
+        "status": "running",
+        "started": derivation.time.isoformat(timespec="seconds"),
+        "versions": versions(),
+        "model": model,
+        "strength": strength,
+        "device": str(denoiser.device),
+        "source": {"study_uid": series.study_uid, "series_uid": series.uid, "slices": len(series.slices)},
+        "derived": {"series_uid": str(series_uid)},
+        "skipped": [{"file": _relative(s.path, root), "reason": s.reason} for s in skipped],
+        "failed": [],
+        "slices": [],
+        "seconds": 0.0,
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        done = {} if overwrite else {r.source_uid: r for r in journal.read()}
+        journal.restart(done.values())
+        if progress:
+            progress.start(series, len(done))
+        names = {s.uid: f"{i:04d}.dcm" for i, s in enumerate(series.slices, start=1)}
+        waiting = [s for s in series.slices if s.uid not in done]
+        write_manifest(folder, manifest)
+        try:
+            for outcome in _denoise_slices(denoiser, waiting, names, folder, derivation):
+                if isinstance(outcome, InputError):
+                    file = _relative(outcome.path or root, root)
+                    manifest["failed"].append({"file": file, "reason": outcome.reason})
+                else:
+                    journal.add(outcome)
+                    done[outcome.source_uid] = outcome
+                if progress:
+                    progress.advance()
+            manifest["status"] = "incomplete" if manifest["failed"] else "complete"
+        except BaseException:
+            manifest["status"] = "interrupted"
+            raise
+        finally:
+            order = [done[s.uid] for s in series.slices if s.uid in done]
+            manifest["slices"] = [asdict(record) for record in order]
+            manifest["clipped"] = sum(record.clipped for record in order)
+            manifest["seconds"] = round(time.perf_counter() - began, 3)
+            write_manifest(folder, manifest)
+        journal.remove()
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror or error}",
+            path=error.filename or folder,
+            hint="free space or choose another folder; the same command then goes on where this one ended",
+        ) from error
+    return SeriesResult(folder, manifest, written=len(waiting) - len(manifest["failed"]))
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.name if path == root else path.relative_to(root).as_posix()
+
+
+def _denoise_slices(
+    denoiser: Denoiser,
+    files: Sequence[SliceFile],
+    names: dict[str, str],
+    folder: Path,
+    derivation: Derivation,
+) -> Iterator[SliceRecord | InputError]:
+    """Yield a record for each slice as it is written, and an error for each that cannot be read."""
+    writing: deque[Future[SliceRecord]] = deque()
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        for batch in _read_ahead(reader, files, denoiser.batch_size):
+            yield from (item for item in batch if isinstance(item, InputError))
+            readable = [item for item in batch if isinstance(item, CTSlice)]
+            for _, same_size in groupby(readable, key=lambda item: item.hu.shape):
+                group = list(same_size)
+                began = time.perf_counter()
+                clean = denoiser(np.stack([item.hu for item in group]), strength=derivation.strength)
+                seconds = (time.perf_counter() - began) / len(group)
+                for item, hu in zip(group, clean, strict=True):
+                    path = folder / names[str(item.dataset.SOPInstanceUID)]
+                    writing.append(writer.submit(_write, item, hu, path, derivation, seconds))
+            while len(writing) > _AHEAD * denoiser.batch_size:
+                yield writing.popleft().result()
+        while writing:
+            yield writing.popleft().result()
+
+
+def _read_ahead(
+    reader: ThreadPoolExecutor, files: Iterable[SliceFile], batch_size: int
+) -> Iterator[list[CTSlice | InputError]]:
+    """Yield batches of slices, a few read in advance."""
+    reading: deque[Future[CTSlice | InputError]] = deque()
+    batch: list[CTSlice | InputError] = []
+    remaining = iter(files)
+    while True:
+        for file in remaining:
+            reading.append(reader.submit(_read, file.path))
+            if len(reading) >= _AHEAD * batch_size:
+                break
+        if not reading:
+            break
+        batch.append(reading.popleft().result())
+        if len(batch) == batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _read(path: Path) -> CTSlice | InputError:
+    try:
+        return read_slice(path)
+    except InputError as error:
+        return error
+
+
+def _write(source: CTSlice, hu: NDArray[np.float32], path: Path, derivation: Derivation, seconds: float) -> SliceRecord:
+    pixels = source.to_stored(hu)
+    derived = derive_slice(source, pixels, derivation)
+    write_slice(derived, path)
+    return SliceRecord(
+        file=path.name,
+        source_uid=str(source.dataset.SOPInstanceUID),
+        derived_uid=str(derived.SOPInstanceUID),
+        clipped=pixels.clipped,
+        padding=int(source.padding.sum()),
+        seconds=round(seconds, 3),
+    )

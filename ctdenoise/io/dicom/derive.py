@@ -1,0 +1,183 @@
+"""A derived CT image from its source: new identity, its history told, everything else kept."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.sr.codedict import codes
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+import ctdenoise
+from ctdenoise.io.dicom.pixels import CTSlice, StoredPixels
+
+CAUTION = "not for diagnostic use"
+#: Added to the source's SeriesNumber, so that source and derived sort apart and still belong together.
+SERIES_NUMBER_OFFSET = 1000
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """What was done to the pixels.
+
+    Attributes
+    ----------
+    model
+        Name of the model.
+    model_sha256
+        Identifies its weights.
+    strength
+        0 (source) … 1 (fully denoised).
+    time
+        When the run began; the same for all slices of a series.
+    """
+
+    model: str
+    model_sha256: str
+    strength: float
+    time: datetime
+
+    def uid(self, source_uid: str) -> UID:
+        """Derive a UID from a source's: the same model and strength give the same one (PS3.5 section B.2)."""
+        name = f"ctdenoise/{source_uid}/{self.model_sha256}/{self.strength!r}"
+        return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}")
+
+    @property
+    def description(self) -> str:
+        """One sentence for people."""
+        return (
+            f"Denoised slice by slice with ctdenoise {ctdenoise.__version__}, model {self.model} "
+            f"(sha256 {self.model_sha256[:12]}), strength {self.strength:g}; {CAUTION}"
+        )
+
+
+def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) -> Dataset:
+    """Make the derived image of a source slice.
+
+    Parameters
+    ----------
+    source
+        Stays as it is.
+    pixels
+        ``[Rows, Columns]``, what the derived image shows, in the source's own rescale and bit depth.
+    derivation
+        What was done.
+
+    Returns
+    -------
+    Dataset
+        Explicit VR little endian, with file meta information.
+    """
+    original = source.dataset
+    # A deep copy of all but the pixels, which are replaced.
+    derived = Dataset()
+    for element in original:
+        if element.tag not in _NOT_KEPT:
+            derived.add(copy.deepcopy(element))
+    _identify(derived, original, derivation)
+    _tell_history(derived, original, derivation)
+    _put_pixels(derived, original, pixels)
+    return derived
+
+
+_NOT_KEPT = frozenset(
+    {
+        0x7FE00010,  # Pixel Data, replaced
+        0x7FE00001,  # Extended Offset Table and
+        0x7FE00002,  # its lengths: of the source's encoding (PS3.3 C.7.6.3.1)
+        0x00280108,  # Smallest and
+        0x00280109,  # Largest Pixel Value in Series: would need all slices at once, Type 3
+        0x4FFE0001,  # MAC Parameters and
+        0xFFFAFFFA,  # Digital Signatures: void once a signed element changes (PS3.3 C.12.1.1.3)
+        0xFFFCFFFC,  # Data Set Trailing Padding: of the source's file (PS3.10 section 7.2)
+    }
+)
+
+
+def _identify(derived: Dataset, original: Dataset, derivation: Derivation) -> None:
+    """New instance and series; study, patient and frame of reference stay (PS3.3 C.7.6.1.1.2)."""
+    derived.SOPClassUID = original.SOPClassUID
+    derived.SOPInstanceUID = derivation.uid(original.SOPInstanceUID)
+    derived.SeriesInstanceUID = derivation.uid(original.SeriesInstanceUID)
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = derived.SOPClassUID  # PS3.10 section 7.1: equal to (0008,0016)
+    meta.MediaStorageSOPInstanceUID = derived.SOPInstanceUID  # and to (0008,0018)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    derived.file_meta = meta
+    # PS3.3 C.7.3.1: Series Number is Type 2, for people to tell series of a study apart.
+    derived.SeriesNumber = SERIES_NUMBER_OFFSET + int(original.get("SeriesNumber") or 0)
+    # LO: at most 64 characters (PS3.5 section 6.2).
+    suffix = f"denoised, {CAUTION}"
+    name = str(original.get("SeriesDescription") or "").strip()[: 64 - len(suffix) - 3].rstrip()
+    derived.SeriesDescription = f"{name} - {suffix}" if name else suffix
+    # PS3.3 C.12.1: when this instance was created; acquisition and content times stay the source's.
+    derived.InstanceCreationDate = derivation.time.strftime("%Y%m%d")
+    derived.InstanceCreationTime = derivation.time.strftime("%H%M%S")
+
+
+def _tell_history(derived: Dataset, original: Dataset, derivation: Derivation) -> None:
+    # PS3.3 C.7.6.1.1.2 and C.8.2.1.1.1: pixels derived from others; value 3 (AXIAL or LOCALIZER) and on are kept.
+    kept = list(original.get("ImageType") or ())[2:] or ["AXIAL"]
+    derived.ImageType = ["DERIVED", "SECONDARY", *kept]
+    # PS3.3 C.12.4 General Reference and Derivation: ST, at most 1024 characters; earlier steps come first.
+    earlier = str(original.get("DerivationDescription") or "").strip()
+    derived.DerivationDescription = "; ".join(filter(None, (earlier, derivation.description)))[-1024:]
+    source = Dataset()
+    source.ReferencedSOPClassUID = original.SOPClassUID
+    source.ReferencedSOPInstanceUID = original.SOPInstanceUID
+    source.SpatialLocationsPreserved = "YES"  # PS3.3 C.12.4: pixel for pixel the same places
+    # CID 7202: (121322, DCM, "Source image for image processing operation").
+    source.PurposeOfReferenceCodeSequence = Sequence([_code(codes.DCM.SourceImageForImageProcessingOperation)])
+    derived.SourceImageSequence = Sequence([source])
+    # PS3.3 C.12.1: equipment that contributed, after any the source names; CID 7005 (109102, DCM).
+    equipment = Dataset()
+    equipment.PurposeOfReferenceCodeSequence = Sequence([_code(codes.DCM.ProcessingEquipment)])
+    equipment.Manufacturer = "ctdenoise"
+    equipment.ManufacturerModelName = derivation.model
+    equipment.SoftwareVersions = ctdenoise.__version__
+    equipment.ContributionDateTime = derivation.time.strftime("%Y%m%d%H%M%S")
+    equipment.ContributionDescription = derivation.description
+    derived.ContributingEquipmentSequence = Sequence([*derived.get("ContributingEquipmentSequence", ()), equipment])
+    # PS3.3 C.7.6.1: Image Comments, LT, shown by most viewers.
+    comments = str(original.get("ImageComments") or "").strip()
+    caution = f"Denoised by ctdenoise; {CAUTION}."
+    derived.ImageComments = f"{caution} {comments}".strip()
+
+
+def _put_pixels(derived: Dataset, original: Dataset, pixels: StoredPixels) -> None:
+    values = pixels.values
+    derived.BitsAllocated = 8 * values.dtype.itemsize
+    derived.HighBit = int(original.BitsStored) - 1  # PS3.5 section 8.1.1: decoding aligned the value so
+    for keyword, value in (
+        ("SmallestImagePixelValue", int(values.min())),
+        ("LargestImagePixelValue", int(values.max())),
+    ):
+        if keyword in original:  # PS3.3 C.7.6.3: Type 3, but what is there must be true
+            derived.add_new(keyword, "SS" if original.PixelRepresentation else "US", value)
+    syntax = original.file_meta.TransferSyntaxUID
+    if syntax.is_compressed and syntax in _LOSSY and "LossyImageCompression" not in original:
+        derived.LossyImageCompression = "01"  # PS3.3 C.7.6.1.1.5: once lossy, always told
+    little_endian = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+    derived.add_new(0x7FE00010, "OW", little_endian + b"\0" * (len(little_endian) % 2))
+
+
+_LOSSY = frozenset(
+    {
+        "1.2.840.10008.1.2.4.50",  # JPEG baseline
+        "1.2.840.10008.1.2.4.51",  # JPEG extended
+        "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
+    }
+)
+
+
+def _code(code: object) -> Dataset:
+    item = Dataset()
+    item.CodeValue = code.value  # type: ignore[attr-defined]
+    item.CodingSchemeDesignator = code.scheme_designator  # type: ignore[attr-defined]
+    item.CodeMeaning = code.meaning  # type: ignore[attr-defined]
+    return item

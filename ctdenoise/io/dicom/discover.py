@@ -1,0 +1,255 @@
+"""Find the CT series in a folder tree, by what the files say and not by how they are named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, MediaStorageDirectoryStorage
+
+from ctdenoise.errors import InputError
+
+_HEADER_TAGS = (
+    "AcquisitionNumber",
+    "Columns",
+    "FrameOfReferenceUID",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+    "ImageType",
+    "InstanceNumber",
+    "Modality",
+    "NumberOfFrames",
+    "PixelData",
+    "Rows",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesDescription",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "StudyInstanceUID",
+)
+
+
+@dataclass(frozen=True)
+class SliceFile:
+    """One instance of a series.
+
+    Attributes
+    ----------
+    path
+        The file.
+    uid
+        SOPInstanceUID.
+    position
+        Millimetres along the slice normal; None if the file has no position.
+    order
+        Where it stands in its series: position, then acquisition and instance number, then path.
+    """
+
+    path: Path
+    uid: str
+    position: float | None
+    order: tuple[float, int, int, str]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A CT series: its slices in order along the normal.
+
+    Attributes
+    ----------
+    uid, study_uid
+        SeriesInstanceUID and StudyInstanceUID.
+    number, description
+        SeriesNumber and SeriesDescription; None and "" where absent.
+    rows, columns
+        Matrix of the first slice.
+    slices
+        At least one.
+    """
+
+    uid: str
+    study_uid: str
+    number: int | None
+    description: str
+    rows: int
+    columns: int
+    slices: tuple[SliceFile, ...]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that will not be denoised, and why; `failed` if it looks as if it should have been."""
+
+    path: Path
+    reason: str
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a folder tree holds."""
+
+    series: tuple[Series, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass
+class _Gathering:
+    first: Dataset
+    slices: list[SliceFile] = field(default_factory=list)
+
+
+def discover(root: Path) -> Discovery:
+    """Find CT series in a file or a folder tree.
+
+    Parameters
+    ----------
+    root
+        A DICOM file, or a folder; file names do not matter, symbolic links to folders are not followed.
+
+    Returns
+    -------
+    Discovery
+        Series in order of SeriesNumber, and every other file with the reason why it is left out.
+
+    Raises
+    ------
+    InputError
+        If `root` does not exist or is an empty folder.
+    """
+    if not root.exists():
+        raise InputError("expected a DICOM file or a folder with some, found nothing there", path=root)
+    gatherings: dict[str, _Gathering] = {}
+    skipped: list[Skipped] = []
+    seen: dict[str, Path] = {}
+    empty = True
+    for path in _files(root):
+        empty = False
+        try:
+            header = _read_header(path)
+        except _NotASliceError as reason:
+            skipped.append(Skipped(path, str(reason)))
+            continue
+        except InputError as error:
+            skipped.append(Skipped(path, error.reason, failed=True))
+            continue
+        uid = str(header.SOPInstanceUID)
+        if uid in seen:
+            skipped.append(Skipped(path, f"same SOPInstanceUID as {_shown(seen[uid], root)}"))
+            continue
+        seen[uid] = path
+        gathering = gatherings.setdefault(str(header.SeriesInstanceUID), _Gathering(header))
+        gathering.slices.append(_slice_file(path, header))
+    if empty:
+        raise InputError("expected DICOM files, found an empty folder", path=root)
+    found = [_series(gathering) for gathering in gatherings.values()]
+    found.sort(key=lambda s: (s.study_uid, s.number is None, s.number or 0, s.uid))
+    return Discovery(tuple(found), tuple(skipped))
+
+
+def _files(root: Path) -> Iterator[Path]:
+    if root.is_file():
+        yield root
+        return
+    for folder, subfolders, names in os.walk(root):
+        subfolders.sort()
+        for name in sorted(names):
+            yield Path(folder, name)
+
+
+def _shown(path: Path, root: Path) -> str:
+    return path.name if path == root else str(path.relative_to(root))
+
+
+class _NotASliceError(Exception):
+    """The file is none of our business."""
+
+
+def _read_header(path: Path) -> Dataset:
+    """Read what is needed to sort a file into a series.
+
+    Raises
+    ------
+    _NotASliceError
+        If the file is not a slice of a CT series, and nothing is wrong with that.
+    InputError
+        If it looks like one and cannot be used.
+    """
+    try:
+        header = dcmread(path, defer_size=1024, specific_tags=list(_HEADER_TAGS))
+    except InvalidDicomError:
+        raise _NotASliceError("not a DICOM file") from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
+    except Exception as error:  # pydicom lets many kinds through on damaged files
+        raise InputError(f"damaged DICOM file: {error}", path=path) from error
+    sop_class = header.get("SOPClassUID", header.file_meta.get("MediaStorageSOPClassUID"))
+    if sop_class == MediaStorageDirectoryStorage:
+        raise _NotASliceError("a DICOMDIR, which holds no image itself")
+    if sop_class == EnhancedCTImageStorage:
+        raise InputError(
+            "Enhanced (multi-frame) CT; expected classic CT images, one file a slice",
+            path=path,
+            tag="SOPClassUID (0008,0016)",
+            hint="convert it first, e.g. with dcm4che's emf2sf",
+        )
+    if sop_class != CTImageStorage:
+        raise _NotASliceError(f"not a CT image but {getattr(sop_class, 'name', sop_class or 'of unknown kind')}")
+    if "LOCALIZER" in (header.get("ImageType") or ()):
+        raise _NotASliceError("a localizer, not a slice of the series")
+    for keyword in (
+        "SOPInstanceUID",
+        "SeriesInstanceUID",
+        "StudyInstanceUID",
+        "Rows",
+        "Columns",
+        "PixelData",
+    ):
+        if keyword not in header or (keyword != "PixelData" and header.get(keyword) in (None, "")):
+            tag = f"{keyword} {Tag(keyword)}"
+            raise InputError("expected a value, found none", path=path, tag=tag)
+    if int(header.get("NumberOfFrames") or 1) != 1:
+        raise InputError(
+            f"expected one frame, found {header.NumberOfFrames}", path=path, tag="NumberOfFrames (0028,0008)"
+        )
+    return header
+
+
+def _slice_file(path: Path, header: Dataset) -> SliceFile:
+    position = _position(header)
+    order = (
+        np.inf if position is None else position,
+        int(header.get("AcquisitionNumber") or 0),
+        int(header.get("InstanceNumber") or 0),
+        str(path),
+    )
+    return SliceFile(path, str(header.SOPInstanceUID), position, order)
+
+
+def _position(header: Dataset) -> float | None:
+    """Distance along the slice normal, in mm (PS3.3 C.7.6.2.1.1)."""
+    orientation, origin = header.get("ImageOrientationPatient"), header.get("ImagePositionPatient")
+    if orientation is None or origin is None or len(orientation) != 6 or len(origin) != 3:
+        return None
+    row, column = np.array(orientation, float).reshape(2, 3)
+    return float(np.cross(row, column) @ np.array(origin, float))
+
+
+def _series(gathering: _Gathering) -> Series:
+    first = gathering.first
+    return Series(
+        uid=str(first.SeriesInstanceUID),
+        study_uid=str(first.StudyInstanceUID),
+        number=first.get("SeriesNumber"),
+        description=str(first.get("SeriesDescription") or ""),
+        rows=int(first.Rows),
+        columns=int(first.Columns),
+        slices=tuple(sorted(gathering.slices, key=lambda s: s.order)),
+    )

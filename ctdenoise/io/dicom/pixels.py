@@ -1,0 +1,178 @@
+"""Stored values to HU and back: slope, intercept, signedness, bit depth and padding live here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+from ctdenoise.errors import InputError
+
+#: Noise about air (−1000 HU) does not reach this; scanners fill what they did not reconstruct with less.
+OUTSIDE_FIELD_HU = -1400.0
+#: What the network sees where there is no image.
+AIR_HU = -1024.0
+
+
+@dataclass(frozen=True)
+class CTSlice:
+    """One decoded CT image.
+
+    Attributes
+    ----------
+    path
+        Where it was read.
+    dataset
+        All of it, still encoded as it was.
+    stored
+        ``[Rows, Columns]`` integers as stored, unused bits removed.
+    hu
+        ``[Rows, Columns]`` float32; padding replaced by −1024 HU.
+    padding
+        ``[Rows, Columns]`` bool: pixels that are no image, by Pixel Padding Value (Range Limit) or far below air.
+    """
+
+    path: Path
+    dataset: Dataset
+    stored: NDArray[np.integer]
+    hu: NDArray[np.float32]
+    padding: NDArray[np.bool_]
+
+    def to_stored(self, hu: NDArray[np.float32]) -> StoredPixels:
+        """Turn processed HU into stored values by this slice's own rescale, rounding to the nearest.
+
+        Padding pixels get back what they were; no other pixel is given a padding value.
+        """
+        slope, intercept = _rescale(self.dataset, self.path)
+        exact = np.rint((hu.astype(np.float64) - intercept) / slope)
+        low, high = _stored_limits(self.dataset)
+        values = np.clip(exact, low, high)
+        clipped = int(np.count_nonzero((values != exact) & ~self.padding))
+        limits = _padding_limits(self.dataset)
+        if limits is not None:
+            # PS3.3 C.7.5.1.1.2: a pixel with the padding value would be taken out of the image.
+            first, last = limits
+            values[(values >= first) & (values <= last)] = last + 1 if last < high else first - 1
+        values = np.where(self.padding, self.stored, values)
+        return StoredPixels(values.astype(self.stored.dtype), clipped)
+
+
+@dataclass(frozen=True)
+class StoredPixels:
+    """Integers ready to be written, and how many of them had to be saturated."""
+
+    values: NDArray[np.integer]
+    clipped: int
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Read a DICOM file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is not DICOM.
+    """
+    try:
+        return dcmread(path)
+    except InvalidDicomError:
+        raise InputError(
+            "expected a DICOM file, found no DICM prefix at byte 128 (PS3.10 section 7.1)", path=path
+        ) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
+    except Exception as error:  # pydicom lets many kinds through on damaged files
+        raise InputError(f"damaged DICOM file: {error}", path=path) from error
+
+
+def read_slice(path: Path) -> CTSlice:
+    """Read and decode one single-frame CT image.
+
+    Raises
+    ------
+    InputError
+        If it is not such an image, or cannot be decoded; names the tag, what was expected and found.
+    """
+    dataset = read_dataset(path)
+    for keyword, tag, allowed in (
+        ("SamplesPerPixel", "(0028,0002)", (1,)),
+        ("PhotometricInterpretation", "(0028,0004)", ("MONOCHROME1", "MONOCHROME2")),
+        ("PixelRepresentation", "(0028,0103)", (0, 1)),
+    ):
+        found = dataset.get(keyword)
+        if found not in allowed:
+            expected = " or ".join(map(str, allowed))
+            raise InputError(f"expected {expected}, found {found}", path=path, tag=f"{keyword} {tag}")
+    slope, intercept = _rescale(dataset, path)
+    stored = _decode(dataset, path)
+    hu = stored * slope + intercept
+    padding = hu < OUTSIDE_FIELD_HU
+    limits = _padding_limits(dataset)
+    if limits is not None:
+        padding |= (stored >= limits[0]) & (stored <= limits[1])
+    return CTSlice(path, dataset, stored, np.where(padding, AIR_HU, hu).astype(np.float32), padding)
+
+
+def _decode(dataset: Dataset, path: Path) -> NDArray[np.integer]:
+    if "PixelData" not in dataset:
+        raise InputError("expected Pixel Data, found none", path=path, tag="PixelData (7FE0,0010)")
+    try:
+        pixels: NDArray[np.integer] = dataset.pixel_array
+    except Exception as error:  # each codec plug-in raises its own kinds
+        syntax = dataset.file_meta.TransferSyntaxUID.name
+        raise InputError(
+            f"pixel data in {syntax} cannot be decoded: {' '.join(str(error).split())}",
+            path=path,
+            tag="PixelData (7FE0,0010)",
+            hint="the file may be truncated; check it with another viewer and export it again",
+        ) from error
+    if pixels.ndim != 2:
+        raise InputError(f"expected one frame, found {pixels.shape[0]}", path=path, tag="NumberOfFrames (0028,0008)")
+    return pixels
+
+
+def _rescale(dataset: Dataset, path: Path) -> tuple[float, float]:
+    """Rescale Slope and Intercept (PS3.3 C.7.6.16.2.9 / C.8.2.1: Type 1 in CT images)."""
+    for keyword, tag in (("RescaleIntercept", "(0028,1052)"), ("RescaleSlope", "(0028,1053)")):
+        if dataset.get(keyword) is None:
+            raise InputError(
+                "expected a number, found none, so stored values cannot be turned into HU",
+                path=path,
+                tag=f"{keyword} {tag}",
+            )
+    slope = float(dataset.RescaleSlope)
+    if not slope > 0:
+        raise InputError(f"expected a positive number, found {slope}", path=path, tag="RescaleSlope (0028,1053)")
+    return slope, float(dataset.RescaleIntercept)
+
+
+def _stored_limits(dataset: Dataset) -> tuple[int, int]:
+    """Smallest and largest value that Bits Stored and Pixel Representation allow (PS3.5 section 8.1.1)."""
+    bits = int(dataset.BitsStored)
+    if dataset.PixelRepresentation == 1:
+        return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    return 0, 2**bits - 1
+
+
+def _padding_limits(dataset: Dataset) -> tuple[int, int] | None:
+    """Padding value and range limit as stored values, lower first (PS3.3 C.7.5.1.1.2), or None.
+
+    Some scanners write the value of signed pixels as an unsigned number (63536 for −2000); its bits are what counts.
+    """
+    padding = dataset.get("PixelPaddingValue")
+    if padding is None:
+        return None
+    limit = dataset.get("PixelPaddingRangeLimit")
+    ends = []
+    for value in (padding, padding if limit is None else limit):
+        if isinstance(value, bytes):  # VR left ambiguous by an implicit file
+            value = int.from_bytes(value[:2], "little")
+        value = int(value) % 2 ** int(dataset.BitsAllocated)
+        if dataset.PixelRepresentation == 1 and value >= 2 ** (int(dataset.BitsAllocated) - 1):
+            value -= 2 ** int(dataset.BitsAllocated)
+        ends.append(value)
+    return min(ends), max(ends)

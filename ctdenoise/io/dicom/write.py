@@ -1,0 +1,24 @@
+"""Put a dataset on disk so that only whole files ever carry their final name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydicom import Dataset
+
+
+def write_slice(dataset: Dataset, path: Path) -> None:
+    """Write a DICOM file under a temporary name beside `path` and rename it (atomic on POSIX and Windows).
+
+    Raises
+    ------
+    OSError
+        If the disk does not take it; nothing is left behind.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        dataset.save_as(partial, enforce_file_format=True)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,18 @@
+"""The network: a frozen CLIP-layout ResNet encoder, a learned decoder, and the zoo of trained pairs."""
+
+from ctdenoise.models.augmentation import ProgressiveFeatureAugmentation
+from ctdenoise.models.decoder import FeatureDecoder
+from ctdenoise.models.denoiser import ClipDenoiser, NetworkConfig, build_network
+from ctdenoise.models.encoder import ClipResNetEncoder, FeatureEncoder, TimmResNetEncoder, build_encoder
+
+__all__ = [
+    "ClipDenoiser",
+    "ClipResNetEncoder",
+    "FeatureDecoder",
+    "FeatureEncoder",
+    "NetworkConfig",
+    "ProgressiveFeatureAugmentation",
+    "TimmResNetEncoder",
+    "build_encoder",
+    "build_network",
+]

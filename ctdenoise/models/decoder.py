@@ -1,0 +1,69 @@
+"""The learnable decoder: dense features back to a clean image (paper §3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def _conv_block(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Two bias-free 3×3 convolutions, each followed by LeakyReLU 0.2."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+        nn.LeakyReLU(0.2, inplace=True),
+        nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+        nn.LeakyReLU(0.2, inplace=True),
+    )
+
+
+class FeatureDecoder(nn.Module):
+    """Four times ×2 upsampling with skip connections, bias-free and without a global residual.
+
+    Bias-free makes it positively homogeneous: features scaled by a > 0 give an image scaled by a.
+
+    Parameters
+    ----------
+    channels
+        The encoder's channel counts at 1/1, 1/2, 1/4, 1/8, 1/16; ``(3, 64, 256, 512, 1024)`` for RN50, which
+        gives the paper's widths 512, 256, 128, 64, 64.
+    out_channels
+        1 for CT, 3 for colour.
+    align_corners
+        How bilinear upsampling places its samples. True is what published weights were trained with; False
+        (half-pixel) is the only one for which a tile gives what the whole image gives.
+    """
+
+    def __init__(self, channels: Sequence[int], *, out_channels: int = 1, align_corners: bool = False) -> None:
+        super().__init__()
+        self.align_corners = align_corners
+        deepest = channels[-1]
+        widths = [deepest // divisor for divisor in (2, 4, 8, 16, 16)]
+        self.bottleneck = _conv_block(deepest, widths[0])
+        self.up = nn.ModuleList(
+            _conv_block(below + skip, width)
+            for below, skip, width in zip(widths[:-1], reversed(channels[:-1]), widths[1:], strict=True)
+        )
+        self.last = nn.Conv2d(widths[-1], out_channels, 3, padding=1, bias=False)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Decode.
+
+        Parameters
+        ----------
+        features
+            The encoder's five maps, finest first.
+
+        Returns
+        -------
+        Tensor
+            ``[B, out_channels, H, W]``, in the units of the input image, not clamped.
+        """
+        x = self.bottleneck(features[-1])
+        for block, skip in zip(self.up, reversed(features[:-1]), strict=True):
+            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=self.align_corners)
+            x = block(torch.cat((x, skip), dim=1))
+        image: Tensor = self.last(x)
+        return image

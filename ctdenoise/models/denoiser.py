@@ -1,0 +1,129 @@
+"""The whole network: grey input, frozen encoder, feature augmentation, decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ctdenoise.models.augmentation import ProgressiveFeatureAugmentation
+from ctdenoise.models.decoder import FeatureDecoder
+from ctdenoise.models.encoder import BatchNormMode, FeatureEncoder, build_encoder
+
+#: The deepest map is at 1/16, so the network takes sizes that are multiples of it.
+SIZE_MULTIPLE = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """What determines the layout of a network, as stored beside its weights.
+
+    Parameters
+    ----------
+    encoder
+        A name :func:`~ctdenoise.models.encoder.build_encoder` knows.
+    grey_input
+        How one channel becomes the encoder's three: ``"conv"`` learns a bias-free 1×1 convolution, as the paper
+        does for CT; ``"repeat"`` repeats the channel.
+    out_channels
+        1 for CT and grey images, 3 for colour.
+    align_corners
+        See :class:`~ctdenoise.models.decoder.FeatureDecoder`.
+    """
+
+    encoder: str = "RN50"
+    grey_input: Literal["conv", "repeat"] = "repeat"
+    out_channels: int = 1
+    align_corners: bool = False
+
+    def __post_init__(self) -> None:
+        if self.grey_input not in ("conv", "repeat"):
+            raise ValueError(f"grey_input: expected 'conv' or 'repeat', found {self.grey_input!r}")
+        if self.grey_input == "conv" and self.out_channels != 1:
+            raise ValueError(
+                "grey_input='conv' is for grey images: expected out_channels=1, "
+                f"found {self.out_channels}; use grey_input='repeat' for colour"
+            )
+
+
+class ClipDenoiser(nn.Module):
+    """*Transfer CLIP for Generalizable Image Denoising*: frozen features, learned decoder.
+
+    Parameters
+    ----------
+    encoder
+        Gives the five dense features.
+    decoder
+        Takes them to a clean image.
+    grey_input, gamma
+        See :class:`NetworkConfig` and
+        :class:`~ctdenoise.models.augmentation.ProgressiveFeatureAugmentation`.
+    """
+
+    def __init__(
+        self,
+        encoder: FeatureEncoder,
+        decoder: FeatureDecoder,
+        *,
+        grey_input: Literal["conv", "repeat"] = "repeat",
+        gamma: float = 0.025,
+    ) -> None:
+        super().__init__()
+        self.grey_input = nn.Conv2d(1, 3, 1, bias=False) if grey_input == "conv" else None
+        self.encoder = encoder
+        self.augmentation = ProgressiveFeatureAugmentation(gamma)
+        self.decoder = decoder
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Denoise.
+
+        Parameters
+        ----------
+        image
+            ``[B, 1, H, W]``, or ``[B, 3, H, W]`` where the grey input is repetition; values around [0, 1]
+            (not clamped); H and W multiples of 16.
+
+        Returns
+        -------
+        Tensor
+            ``[B, out_channels, H, W]``, same units, not clamped.
+        """
+        if self.grey_input is not None:
+            image = self.grey_input(image)
+        elif image.shape[1] == 1:
+            image = image.expand(-1, 3, -1, -1)
+        clean: Tensor = self.decoder(self.augmentation(self.encoder(image)))
+        return clean
+
+    def decoder_state(self) -> dict[str, Tensor]:
+        """Return the weights that are not the encoder's: what a decoder file holds."""
+        return {name: value for name, value in self.state_dict().items() if not name.startswith("encoder.")}
+
+
+def build_network(
+    config: NetworkConfig,
+    *,
+    gamma: float = 0.025,
+    batch_norm: BatchNormMode = "frozen",
+    trainable_encoder: bool = False,
+    seed: int | None = None,
+) -> ClipDenoiser:
+    """Build a network with random weights.
+
+    Parameters
+    ----------
+    config
+        The layout.
+    gamma, batch_norm, trainable_encoder
+        Matter in training only.
+    seed
+        Makes the initial weights repeatable without touching torch's global generator.
+    """
+    with torch.random.fork_rng(enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        encoder = build_encoder(config.encoder, batch_norm=batch_norm, trainable=trainable_encoder)
+        decoder = FeatureDecoder(encoder.channels, out_channels=config.out_channels, align_corners=config.align_corners)
+        return ClipDenoiser(encoder, decoder, grey_input=config.grey_input, gamma=gamma)

@@ -1,0 +1,6 @@
+"""Pixel-value changes as MONAI transforms, in array and dictionary (``…d``) form."""
+
+from ctdenoise.transforms.clip_input import ToClipInput, ToClipInputd
+from ctdenoise.transforms.hounsfield import ScaleHU, ScaleHUd
+
+__all__ = ["ScaleHU", "ScaleHUd", "ToClipInput", "ToClipInputd"]

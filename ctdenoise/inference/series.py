@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import groupby
@@ -220,20 +221,19 @@ def denoise_series(
         waiting = [s for s in series.slices if s.uid not in done]
         write_manifest(folder, manifest)
         try:
-            for outcome in _denoise_slices(denoiser, waiting, names, folder, derivation):
-                if isinstance(outcome, InputError):
-                    file = _relative(outcome.path or root, root)
-                    manifest["failed"].append({"file": file, "reason": outcome.reason})
-                else:
-                    journal.add(outcome)
-                    done[outcome.source_uid] = outcome
-                if progress:
-                    progress.advance()
+            with closing(_denoise_slices(denoiser, waiting, names, folder, derivation, journal)) as outcomes:
+                for error in outcomes:
+                    if error:
+                        file = _relative(error.path or root, root)
+                        manifest["failed"].append({"file": file, "reason": error.reason})
+                    if progress:
+                        progress.advance()
             manifest["status"] = "incomplete" if manifest["failed"] else "complete"
         except BaseException:
             manifest["status"] = "interrupted"
             raise
         finally:
+            done = {r.source_uid: r for r in journal.read()}
             order = [done[s.uid] for s in series.slices if s.uid in done]
             manifest["slices"] = [asdict(record) for record in order]
             manifest["clipped"] = sum(record.clipped for record in order)
@@ -259,9 +259,10 @@ def _denoise_slices(
     names: dict[str, str],
     folder: Path,
     derivation: Derivation,
-) -> Iterator[SliceRecord | InputError]:
-    """Yield a record for each slice as it is written, and an error for each that cannot be read."""
-    writing: deque[Future[SliceRecord]] = deque()
+    journal: Journal,
+) -> Generator[InputError | None]:
+    """Yield None for each slice that was written, and an error for each that cannot be read."""
+    writing: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         for batch in _read_ahead(reader, files, denoiser.batch_size):
             yield from (item for item in batch if isinstance(item, InputError))
@@ -273,7 +274,7 @@ def _denoise_slices(
                 seconds = (time.perf_counter() - began) / len(group)
                 for item, hu in zip(group, clean, strict=True):
                     path = folder / names[str(item.dataset.SOPInstanceUID)]
-                    writing.append(writer.submit(_write, item, hu, path, derivation, seconds))
+                    writing.append(writer.submit(_write, item, hu, path, derivation, seconds, journal))
             while len(writing) > _AHEAD * denoiser.batch_size:
                 yield writing.popleft().result()
         while writing:
@@ -309,11 +310,18 @@ def _read(path: Path) -> CTSlice | InputError:
         return error
 
 
-def _write(source: CTSlice, hu: NDArray[np.float32], path: Path, derivation: Derivation, seconds: float) -> SliceRecord:
+def _write(
+    source: CTSlice,
+    hu: NDArray[np.float32],
+    path: Path,
+    derivation: Derivation,
+    seconds: float,
+    journal: Journal,
+) -> None:
     pixels = source.to_stored(hu)
     derived = derive_slice(source, pixels, derivation)
     write_slice(derived, path)
-    return SliceRecord(
+    record = SliceRecord(
         file=path.name,
         source_uid=str(source.dataset.SOPInstanceUID),
         derived_uid=str(derived.SOPInstanceUID),
@@ -321,3 +329,4 @@ def _write(source: CTSlice, hu: NDArray[np.float32], path: Path, derivation: Der
         padding=int(source.padding.sum()),
         seconds=round(seconds, 3),
     )
+    journal.add(record)

@@ -191,6 +191,8 @@ def _read_header(path: Path) -> Dataset:
     except Exception as error:  # pydicom lets many kinds through on damaged files
         raise InputError(f"damaged DICOM file: {error}", path=path) from error
     sop_class = header.get("SOPClassUID", header.file_meta.get("MediaStorageSOPClassUID"))
+    if not sop_class:
+        raise InputError("expected a value, found none; is the file cut off?", path=path, tag="SOPClassUID (0008,0016)")
     if sop_class == MediaStorageDirectoryStorage:
         raise _NotASliceError("a DICOMDIR, which holds no image itself")
     if sop_class == EnhancedCTImageStorage:
@@ -201,20 +203,14 @@ def _read_header(path: Path) -> Dataset:
             hint="convert it first, e.g. with dcm4che's emf2sf",
         )
     if sop_class != CTImageStorage:
-        raise _NotASliceError(f"not a CT image but {getattr(sop_class, 'name', sop_class or 'of unknown kind')}")
+        raise _NotASliceError(f"not a CT image but {sop_class.name}")
     if "LOCALIZER" in (header.get("ImageType") or ()):
         raise _NotASliceError("a localizer, not a slice of the series")
-    for keyword in (
-        "SOPInstanceUID",
-        "SeriesInstanceUID",
-        "StudyInstanceUID",
-        "Rows",
-        "Columns",
-        "PixelData",
-    ):
-        if keyword not in header or (keyword != "PixelData" and header.get(keyword) in (None, "")):
-            tag = f"{keyword} {Tag(keyword)}"
-            raise InputError("expected a value, found none", path=path, tag=tag)
+    if "PixelData" not in header:
+        raise _NotASliceError("a CT image without pixel data")
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Rows", "Columns"):
+        if header.get(keyword) in (None, ""):
+            raise InputError("expected a value, found none", path=path, tag=f"{keyword} {Tag(keyword)}")
     if int(header.get("NumberOfFrames") or 1) != 1:
         raise InputError(
             f"expected one frame, found {header.NumberOfFrames}", path=path, tag="NumberOfFrames (0028,0008)"

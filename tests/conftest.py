@@ -1,0 +1,81 @@
+"""What tests share: real data if there is some, small CT series, networks that do something simple."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+
+from ctdenoise.inference import Denoiser
+from ctdenoise.io.dicom import write_slice
+from ctdenoise.io.dicom.create import NewSeries
+
+REPOSITORY = Path(__file__).parent.parent
+DATA = Path(os.environ.get("CTDENOISE_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+
+Edit = Callable[[Dataset, int], None]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    if not DATA.is_dir():
+        pytest.skip(f"no test data at {DATA}; set CTDENOISE_TEST_DATA")
+    return DATA
+
+
+def real_series() -> list[str]:
+    """Names of the real series, for parametrisation; one placeholder without data, so that the skip is seen."""
+    if not DATA.is_dir():
+        return ["absent"]
+    return sorted(p.name for p in (DATA / "ct").iterdir() if any(p.glob("*.dcm")))
+
+
+def make_series(folder: Path, *, slices: int = 3, size: tuple[int, int] = (40, 36), edit: Edit | None = None) -> Path:
+    """Write a small CT series with a disc of water in air and some noise; `edit` may change each slice."""
+    folder.mkdir(parents=True, exist_ok=True)
+    series = NewSeries(
+        patient="SECRET^NAME",
+        study_uid=generate_uid(),
+        frame_of_reference_uid=generate_uid(),
+        uid=generate_uid(),
+        number=7,
+        description="Water disc",
+        pixel_mm=0.8,
+        spacing_mm=2.5,
+        kernel="B30f",
+        time=datetime(2026, 1, 2, 3, 4, 5),
+    )
+    rng = np.random.default_rng(0)
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    disc = (rows - size[0] / 2) ** 2 + (columns - size[1] / 2) ** 2 < (min(size) / 3) ** 2
+    for index in range(slices):
+        hu = np.where(disc, 0.0, -1000.0) + rng.normal(0, 20, size)
+        image = series.slice(index, hu.astype(np.float32))
+        if edit:
+            edit(image, index)
+        write_slice(image, folder / f"IMG{slices - index:03d}")
+    return folder
+
+
+@pytest.fixture
+def identity() -> Denoiser:
+    return Denoiser(torch.nn.Identity())
+
+
+class Halve(torch.nn.Module):
+    """Moves every pixel half-way to −1024 HU."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image / 2
+
+
+@pytest.fixture
+def halve() -> Denoiser:
+    return Denoiser(Halve())

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom import Dataset
+
+from ctdenoise.errors import InputError
+from ctdenoise.io.dicom import discover, read_slice
+from ctdenoise.io.dicom.pixels import CTSlice
+from tests.conftest import make_series, real_series
+
+
+def set_pixels(image: Dataset, stored: np.ndarray, *, signed: bool, bits: int = 16, **attributes: object) -> None:
+    image.PixelRepresentation = int(signed)
+    image.BitsStored, image.HighBit = bits, bits - 1
+    image.Rows, image.Columns = stored.shape
+    image.PixelData = stored.astype("<i2" if signed else "<u2").tobytes()
+    for keyword, value in attributes.items():
+        setattr(image, keyword, value)
+
+
+def one_slice(folder: Path, **changes: object) -> CTSlice:
+    stored = changes.pop("stored")
+    make_series(folder, slices=1, edit=lambda image, _: set_pixels(image, stored, **changes))
+    return read_slice(folder / "IMG001")
+
+
+@given(
+    signed=st.booleans(),
+    bits=st.integers(8, 16),
+    slope=st.sampled_from(["1", "0.5", "2", "0.0625", "1.000123"]),
+    intercept=st.sampled_from(["-1024", "0", "-1000", "-8192", "-1024.5"]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None)
+def test_stored_values_survive_hu_and_back(tmp_path_factory, signed, bits, slope, intercept, seed):
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if signed else (0, 2**bits)
+    stored = np.random.default_rng(seed).integers(low, high, (4, 6))
+    image = one_slice(
+        tmp_path_factory.mktemp("s"),
+        stored=stored,
+        signed=signed,
+        bits=bits,
+        RescaleSlope=slope,
+        RescaleIntercept=intercept,
+    )
+    back = image.to_stored(image.hu)
+    np.testing.assert_array_equal(back.values, stored)
+    assert back.clipped == 0
+
+
+@pytest.mark.parametrize("name", real_series())
+def test_real_stored_values_survive_hu_and_back(data, name):
+    for file in discover(data / "ct" / name).series[0].slices[::10]:
+        image = read_slice(file.path)
+        back = image.to_stored(image.hu)
+        np.testing.assert_array_equal(back.values, image.stored)
+        assert back.values.dtype == image.stored.dtype
+        assert back.clipped == 0
+
+
+def test_rounds_to_the_nearest_and_counts_what_it_saturates(tmp_path):
+    image = one_slice(tmp_path, stored=np.full((2, 3), 1024), signed=False, bits=12)
+    hu = np.array([[0.4, 0.6, -0.6], [4000, -2000, 3071]], np.float32)
+    back = image.to_stored(hu)
+    np.testing.assert_array_equal(back.values, [[1024, 1025, 1023], [4095, 0, 4095]])
+    assert back.clipped == 2
+
+
+@pytest.mark.parametrize("written", [-2000, 63536])
+def test_padding_is_air_to_the_network_and_comes_back_untouched(tmp_path, written):
+    def edit(image: Dataset, _: int) -> None:
+        stored = np.array([[-2000, 10], [20, 30]])
+        set_pixels(image, stored, signed=True, RescaleIntercept="0")
+        image.add_new("PixelPaddingValue", "US" if written > 0 else "SS", written)
+
+    make_series(tmp_path, slices=1, edit=edit)
+    image = read_slice(tmp_path / "IMG001")
+    np.testing.assert_array_equal(image.padding, [[True, False], [False, False]])
+    assert image.hu[0, 0] == -1024
+    back = image.to_stored(np.full((2, 2), 5, np.float32))
+    np.testing.assert_array_equal(back.values, [[-2000, 5], [5, 5]])
+
+
+def test_padding_range_is_between_value_and_limit_and_no_other_pixel_falls_into_it(tmp_path):
+    stored = np.array([[0, 3, 5, 6, 900]])
+    image = one_slice(tmp_path, stored=stored, signed=False, bits=12, PixelPaddingValue=0, PixelPaddingRangeLimit=5)
+    np.testing.assert_array_equal(image.padding, [[True, True, True, False, False]])
+    back = image.to_stored(np.full((1, 5), 2 - 1024, np.float32))
+    np.testing.assert_array_equal(back.values, [[0, 3, 5, 6, 6]])
+
+
+def test_undeclared_filling_far_below_air_is_padding_too(tmp_path):
+    image = one_slice(tmp_path, stored=np.array([[-3024, -1100]]), signed=True, RescaleIntercept="0")
+    np.testing.assert_array_equal(image.padding, [[True, False]])
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda d, _: d.__delattr__("RescaleIntercept"), r"RescaleIntercept \(0028,1052\): expected a number"),
+        (lambda d, _: setattr(d, "RescaleSlope", "0"), r"RescaleSlope \(0028,1053\): expected a positive number"),
+        (lambda d, _: setattr(d, "SamplesPerPixel", 3), r"SamplesPerPixel \(0028,0002\): expected 1, found 3"),
+        (lambda d, _: d.__delattr__("PixelData"), r"PixelData \(7FE0,0010\): expected Pixel Data"),
+        (lambda d, _: setattr(d, "PixelData", d.PixelData[:100]), r"PixelData \(7FE0,0010\): pixel data in"),
+        (lambda d, _: setattr(d, "PhotometricInterpretation", "RGB"), "expected MONOCHROME1 or MONOCHROME2"),
+    ],
+)
+def test_what_cannot_be_turned_into_hu_is_refused_by_file_and_tag(tmp_path, edit, message):
+    make_series(tmp_path, slices=1, edit=edit)
+    with pytest.raises(InputError, match=message) as caught:
+        read_slice(tmp_path / "IMG001")
+    assert caught.value.path == tmp_path / "IMG001"
+
+
+FLAVOUR = "cornerstoneWADOImageLoader_MIT/testImages__CTImage.dcm_{}.dcm"
+LOSSLESS = [
+    "LittleEndianImplicitTransferSyntax_1.2.840.10008.1.2",
+    "BigEndianExplicitTransferSyntax_1.2.840.10008.1.2.2",
+    "DeflatedExplicitVRLittleEndianTransferSyntax_1.2.840.10008.1.2.1.99",
+    "RLELosslessTransferSyntax_1.2.840.10008.1.2.5",
+    "JPEGProcess14TransferSyntax_1.2.840.10008.1.2.4.57",
+    "JPEGProcess14SV1TransferSyntax_1.2.840.10008.1.2.4.70",
+    "JPEGLSLosslessTransferSyntax_1.2.840.10008.1.2.4.80",
+    "JPEG2000LosslessOnlyTransferSyntax_1.2.840.10008.1.2.4.90",
+]
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_lossless_transfer_syntaxes_are_decoded_to_the_same_pixels(data, syntax):
+    flavours = data / "dicom-flavours"
+    plain = read_slice(flavours / FLAVOUR.format("LittleEndianExplicitTransferSyntax_1.2.840.10008.1.2.1"))
+    image = read_slice(flavours / FLAVOUR.format(syntax))
+    np.testing.assert_array_equal(image.stored, plain.stored)
+    np.testing.assert_array_equal(image.hu, plain.hu)

@@ -1,0 +1,130 @@
+"""The network is the paper's, tensor by tensor."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from open_clip.modified_resnet import ModifiedResNet
+from torch import nn
+
+from ctdenoise.models import NetworkConfig, build_network
+
+PAPER = NetworkConfig(encoder="RN50", grey_input="conv", align_corners=True)
+
+
+class Reference(nn.Module):
+    """The reference implementation's order of operations, written down on its own: layer4 and all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 3, 1, bias=False)
+        self.encoder = ModifiedResNet(layers=(3, 4, 6, 3), output_dim=1024, heads=32, width=64)
+        self.up_path = nn.ModuleList()
+        for cin, cout in ((1024, 512), (512 + 512, 256), (256 + 256, 128), (128 + 64, 64), (64 + 3, 64)):
+            self.up_path.append(
+                nn.Sequential(
+                    nn.Conv2d(cin, cout, 3, padding=1, bias=False),
+                    nn.LeakyReLU(0.2),
+                    nn.Conv2d(cout, cout, 3, padding=1, bias=False),
+                    nn.LeakyReLU(0.2),
+                )
+            )
+        self.last = nn.Conv2d(64, 1, 3, padding=1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        maps = [x]
+        e = self.encoder
+        for conv, bn, act in ((e.conv1, e.bn1, e.act1), (e.conv2, e.bn2, e.act2), (e.conv3, e.bn3, e.act3)):
+            x = act(bn(conv(x)))
+        maps.append(x)
+        x = e.avgpool(x)
+        for layer in (e.layer1, e.layer2, e.layer3):
+            x = layer(x)
+            maps.append(x)
+        e.layer4(x)
+        up = self.up_path[0](maps[4])
+        upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+        for block, skip in zip(self.up_path[1:], (maps[3], maps[2], maps[1], maps[0]), strict=True):
+            up = block(torch.cat([upsample(up), skip], 1))
+        return self.last(up)
+
+
+def test_parameter_counts_are_the_papers():
+    network = build_network(PAPER)
+    assert sum(p.numel() for p in network.encoder.parameters()) == 8_562_528
+    assert sum(v.numel() for v in network.decoder_state().values()) == 10_987_779
+
+
+def test_same_weights_give_the_reference_implementations_output():
+    torch.manual_seed(0)
+    reference = Reference().eval()
+    for module in reference.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    network = build_network(PAPER).eval()
+    encoder = {
+        name: value
+        for name, value in reference.encoder.state_dict().items()
+        if not name.startswith(("layer4", "attnpool"))
+    }
+    network.encoder.load_state_dict(encoder, strict=True)
+    ours = list(network.decoder_state())
+    theirs = [reference.first.weight, *(p for block in reference.up_path for p in block.parameters())]
+    assert len(ours) == len(theirs) + 1
+    network.load_state_dict(dict(zip(ours, [*theirs, reference.last.weight], strict=True)), strict=False)
+    image = torch.rand(2, 1, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(network(image), reference(image), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["RN101", "RN50x4", "RN50x16", "resnet50", "resnet18"])
+def test_other_encoders_fit(encoder):
+    network = build_network(NetworkConfig(encoder=encoder)).eval()
+    with torch.no_grad():
+        assert network(torch.rand(1, 1, 32, 48)).shape == (1, 1, 32, 48)
+
+
+def test_colour_goes_in_and_out():
+    network = build_network(NetworkConfig(out_channels=3)).eval()
+    with torch.no_grad():
+        assert network(torch.rand(1, 3, 32, 32)).shape == (1, 3, 32, 32)
+
+
+def test_repeated_grey_equals_three_equal_channels():
+    network = build_network(NetworkConfig(grey_input="repeat"), seed=1).eval()
+    grey = torch.rand(1, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(network(grey), network(grey.repeat(1, 3, 1, 1)))
+
+
+def test_seed_repeats_weights_and_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    a = build_network(PAPER, seed=3)
+    assert torch.equal(torch.rand(1), expected)
+    b = build_network(PAPER, seed=3)
+    assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"grey_input": "luma"}, "'conv' or 'repeat'"), ({"grey_input": "conv", "out_channels": 3}, "out_channels=1")],
+)
+def test_impossible_configurations_are_refused_with_a_reason(fields, message):
+    with pytest.raises(ValueError, match=message):
+        NetworkConfig(**fields)
+
+
+def test_only_half_pixel_upsampling_lets_tiles_equal_the_whole():
+    image = torch.rand(1, 1, 128, 512)
+    difference = {}
+    for align_corners in (False, True):
+        network = build_network(NetworkConfig(align_corners=align_corners), seed=0).eval()
+        with torch.no_grad():
+            whole = network(image)[..., 176:192]
+            tile = network(image[..., :368])[..., 176:192]
+        difference[align_corners] = ((whole - tile).abs().max() / whole.std()).item()
+    assert difference[False] < 1e-3 < difference[True]

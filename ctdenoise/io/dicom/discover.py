@@ -207,7 +207,9 @@ def _read_header(path: Path) -> Dataset:
     if "LOCALIZER" in (header.get("ImageType") or ()):
         raise _NotASliceError("a localizer, not a slice of the series")
     if "PixelData" not in header:
-        raise _NotASliceError("a CT image without pixel data")
+        raise InputError(
+            "a CT image without pixel data", path=path, tag="PixelData (7FE0,0010)", hint="is the file cut off?"
+        )
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Rows", "Columns"):
         if header.get(keyword) in (None, ""):
             raise InputError("expected a value, found none", path=path, tag=f"{keyword} {Tag(keyword)}")

@@ -79,7 +79,7 @@ def test_everything_else_is_skipped_with_its_reason_and_damage_counts_as_failure
     found = reasons(tmp_path)
     assert found["capture"] == ("not a CT image but Secondary Capture Image Storage", False)
     assert found["localizer"] == ("a localizer, not a slice of the series", False)
-    assert found["pixelless"] == ("a CT image without pixel data", False)
+    assert found["pixelless"] == ("PixelData (7FE0,0010): a CT image without pixel data; is the file cut off?", True)
     assert found["enhanced"][0].startswith("SOPClassUID (0008,0016): Enhanced (multi-frame) CT")
     assert found["enhanced"][1]
     assert found["zcopy"] == ("same SOPInstanceUID as IMG001", False)

@@ -44,9 +44,6 @@ def main() -> None:
     except InputError as error:
         print(f"ctdenoise: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("ctdenoise: interrupted; the same command goes on where this one ended", file=sys.stderr)
-        sys.exit(130)
 
 
 @app.callback(invoke_without_command=True)
@@ -75,16 +72,20 @@ def run(
     denoiser = _load(model, device, batch_size)
     from ctdenoise.inference import denoise_folder
 
-    with _progress(as_json) as progress:
-        outcome = denoise_folder(
-            denoiser,
-            source,
-            output,
-            strength=strength,
-            overwrite=overwrite,
-            series=series,
-            progress=progress,
-        )
+    try:
+        with _progress(as_json) as progress:
+            outcome = denoise_folder(
+                denoiser,
+                source,
+                output,
+                strength=strength,
+                overwrite=overwrite,
+                series=series,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        print("ctdenoise: interrupted; the same command goes on where this one ended", file=sys.stderr)
+        raise typer.Exit(130) from None
     if as_json:
         _print_json(
             {

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 
+from ctdenoise.errors import InputError
 from ctdenoise.evaluation import WINDOWS, comparison_figure, window_metrics
 from ctdenoise.inference import Denoiser
 from ctdenoise.inference.series import Progress
@@ -21,16 +24,15 @@ from ctdenoise.io.dicom.create import NewSeries
 from ctdenoise.noise.lowdose import WATER_PER_MM, add_noise, reconstruct
 from ctdenoise.noise.phantom import project, render, thorax
 
-SIZE = 512
-PIXEL_MM = 0.7
+FIELD_MM = 358.4
 SPACING_MM = 5.0
-SLICES = 8
 VIEWS = 720
 KERNEL = "shepp-logan"
 ELECTRONIC_PHOTONS = 10.0
 #: Incident photons for each ray, chosen for about 12 HU of noise at the centre at full dose.
 FULL_DOSE_PHOTONS = 1e6
 LOW_DOSE = 0.1
+PICTURE = "demo.png"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,13 @@ class DemoResult:
 
 
 def run_demo(
-    folder: Path, denoiser: Denoiser, *, progress: Progress | None = None, say: Callable[[str], None]
+    folder: Path,
+    denoiser: Denoiser,
+    *,
+    size: int = 512,
+    slices: int = 8,
+    progress: Progress | None = None,
+    say: Callable[[str], None],
 ) -> DemoResult:
     """Make the phantom, scan it at full and low dose, denoise the low-dose series and compare.
 
@@ -66,61 +74,74 @@ def run_demo(
         Series and picture go here; an earlier demo's are replaced.
     denoiser
         With the model to show.
+    size, slices
+        Matrix and number of slices.
     progress, say
         Told how it goes on.
     """
-    say(f"scanning a thorax phantom: {SLICES} slices of {SIZE}² at full dose and at {LOW_DOSE:.0%}")
+    say(f"scanning a thorax phantom: {slices} slices of {size}² at full dose and at {LOW_DOSE:.0%}")
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        scans = np.stack(list(pool.map(_scan, range(SLICES))))
+        scans = np.stack(list(pool.map(_scan, range(slices), [size] * slices)))
     truth, full, low = scans[:, 0], scans[:, 1], scans[:, 2]
-    time = datetime.now()
-    study, frame = generate_uid(prefix=None), generate_uid(prefix=None)
-    folders = []
-    for number, (name, description, volume) in enumerate(
-        (("full-dose", "Thorax phantom full dose", full), ("low-dose", "Thorax phantom low dose", low)),
-        start=1,
-    ):
-        series = NewSeries(
-            patient="CTDENOISE-PHANTOM",
-            study_uid=study,
-            frame_of_reference_uid=frame,
-            uid=generate_uid(prefix=None),
-            number=number,
-            description=description,
-            pixel_mm=PIXEL_MM,
-            spacing_mm=SPACING_MM,
-            kernel=KERNEL,
-            time=time,
-        )
-        folders.append(folder / name)
-        folders[-1].mkdir(parents=True, exist_ok=True)
-        for index, image in enumerate(volume):
-            write_slice(series.slice(index, image), folders[-1] / f"{index + 1:04d}.dcm")
+    shared = {
+        "patient": "CTDENOISE-PHANTOM",
+        "study_uid": generate_uid(prefix=None),
+        "frame_of_reference_uid": generate_uid(prefix=None),
+        "pixel_mm": FIELD_MM / size,
+        "spacing_mm": SPACING_MM,
+        "kernel": KERNEL,
+        "time": datetime.now(),
+    }
+    if folder.exists() and not (folder / PICTURE).exists() and any(folder.iterdir()):
+        raise InputError("expected an empty folder or an earlier demo's, found other files", path=folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    full_dose = _write_series(folder / "full-dose", full, 1, "Thorax phantom full dose", shared)
+    low_dose = _write_series(folder / "low-dose", low, 2, "Thorax phantom low dose", shared)
     say(f"denoising with {denoiser.description.name if denoiser.description else 'a custom model'}")
-    (result,) = denoiser.denoise_series(folders[1], folder / "denoised", progress=progress)
-    low = _read_volume(folders[1], [f"{i + 1:04d}.dcm" for i in range(SLICES)])
-    denoised = _read_volume(result.folder, [record["file"] for record in result.manifest["slices"]])
-    picture = folder / "demo.png"
-    middle = SLICES // 2
-    comparison_figure(low[middle], denoised[middle], truth[middle], [WINDOWS["soft-tissue"], WINDOWS["lung"]], picture)
-    before = {name: window_metrics(truth, low, window) for name, window in WINDOWS.items()}
-    after = {name: window_metrics(truth, denoised, window) for name, window in WINDOWS.items()}
-    return DemoResult(folders[0], folders[1], result.folder, picture, before, after)
+    (result,) = denoiser.denoise_series(low_dose, folder / "denoised", progress=progress)
+    low, denoised = _read_series(low_dose), _read_series(result.folder)
+    middle = slices // 2
+    comparison_figure(
+        low[middle],
+        denoised[middle],
+        truth[middle],
+        [WINDOWS["soft-tissue"], WINDOWS["lung"]],
+        folder / PICTURE,
+    )
+    return DemoResult(
+        full_dose,
+        low_dose,
+        result.folder,
+        folder / PICTURE,
+        before={name: window_metrics(truth, low, window) for name, window in WINDOWS.items()},
+        after={name: window_metrics(truth, denoised, window) for name, window in WINDOWS.items()},
+    )
 
 
-def _scan(index: int) -> NDArray[np.float32]:
-    """Return truth, full-dose and low-dose image of a slice, ``[3, H, W]`` HU."""
-    z = SPACING_MM * (index - SLICES // 2)
+def _scan(index: int, size: int) -> NDArray[np.float32]:
+    """Return truth, full-dose and low-dose image of a slice, ``[3, size, size]`` HU."""
+    z = SPACING_MM * (index - 4)
+    pixel_mm = FIELD_MM / size
     phantom = thorax()
     angles = np.linspace(0.0, 180.0, VIEWS, endpoint=False)
-    sinogram = project(phantom, z, angles=angles, detectors=SIZE, pixel_mm=PIXEL_MM) * WATER_PER_MM / 1000
-    images = [render(phantom, z, size=SIZE, pixel_mm=PIXEL_MM)]
+    sinogram = project(phantom, z, angles=angles, detectors=size, pixel_mm=pixel_mm) * WATER_PER_MM / 1000
+    images = [render(phantom, z, size=size, pixel_mm=pixel_mm)]
     for dose in (1.0, LOW_DOSE):
         rng = np.random.default_rng([index, int(1000 * dose)])
         noisy = add_noise(sinogram, photons=dose * FULL_DOSE_PHOTONS, electronic=ELECTRONIC_PHOTONS, rng=rng)
-        images.append(reconstruct(noisy, angles=angles, pixel_mm=PIXEL_MM, kernel=KERNEL))
+        images.append(reconstruct(noisy, angles=angles, pixel_mm=pixel_mm, kernel=KERNEL))
     return np.stack(images)
 
 
-def _read_volume(folder: Path, files: list[str]) -> NDArray[np.float32]:
-    return np.stack([read_slice(folder / file).hu for file in files])
+def _write_series(
+    folder: Path, volume: NDArray[np.float32], number: int, description: str, shared: dict[str, Any]
+) -> Path:
+    series = NewSeries(uid=generate_uid(prefix=None), number=number, description=description, **shared)
+    folder.mkdir(parents=True)
+    for index, image in enumerate(volume):
+        write_slice(series.slice(index, image), folder / f"{index + 1:04d}.dcm")
+    return folder
+
+
+def _read_series(folder: Path) -> NDArray[np.float32]:
+    return np.stack([read_slice(path).hu for path in sorted(folder.glob("*.dcm"))])

@@ -1,0 +1,192 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ctdenoise.cli import main
+from ctdenoise.io.dicom import discover, read_slice
+from ctdenoise.models import NetworkConfig, build_network, zoo
+from tests.conftest import make_series
+from tests.models.test_zoo import DESCRIPTION
+
+COMMAND = [sys.executable, "-m", "ctdenoise"]
+
+
+@dataclass
+class Result:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def call(monkeypatch, capsys) -> Callable[..., Result]:
+    """Run the command line in this process, which spares it the imports."""
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["ctdenoise", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Result(ended.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A small model, so that the command line is quick."""
+    folder = tmp_path_factory.mktemp("zoo") / "small"
+    network = build_network(NetworkConfig(**DESCRIPTION["network"]), seed=0)
+    zoo.save_model(network, folder, **DESCRIPTION)
+    return folder
+
+
+def test_run_denoises_and_says_where(call, tmp_path, model):
+    make_series(tmp_path / "in")
+    result = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    assert result.returncode == 0, result.stderr
+    assert "3 of 3 slices, 3 now" in result.stdout
+    assert result.stderr == ""
+    again = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    assert again.returncode == 0
+    assert "all 3 slices were there already" in again.stdout
+
+
+def test_json_is_one_document_with_everything(call, tmp_path, model):
+    make_series(tmp_path / "in")
+    (tmp_path / "in" / "notes.txt").write_text("hello")
+    result = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", model, "--json")
+    document = json.loads(result.stdout)
+    assert result.returncode == 0
+    (series,) = document["series"]
+    assert (series["status"], series["written"]) == ("complete", 3)
+    assert document["skipped"][0]["reason"] == "not a DICOM file"
+    seen = json.loads(call("inspect", tmp_path / "in", "--json").stdout)
+    assert seen["series"][0]["slices"] == 3
+    assert seen["skipped"] == document["skipped"]
+
+
+def test_a_broken_slice_costs_exit_code_1_and_nothing_else(call, tmp_path, model):
+    make_series(tmp_path / "in")
+    path = tmp_path / "in" / "IMG002"
+    path.write_bytes(path.read_bytes()[:-500])
+    result = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    assert result.returncode == 1
+    assert "2 of 3 slices" in result.stdout
+    assert "IMG002: PixelData (7FE0,0010)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("prepare", "code", "message"),
+    [
+        (lambda p: (p / "in").mkdir(), 1, "expected DICOM files, found an empty folder"),
+        (lambda p: (p / "in").write_text("hello"), 1, "not a DICOM file"),
+        (lambda p: None, 1, "found nothing there"),
+        (lambda p: (make_series(p / "in"), (p / "out").write_text("in the way")), 1, "cannot be written"),
+    ],
+    ids=["empty folder", "text file", "absent", "output is a file"],
+)
+def test_bad_input_is_told_in_one_line_without_traceback(call, tmp_path, model, prepare, code, message):
+    prepare(tmp_path)
+    result = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    assert result.returncode == code
+    assert message in result.stderr
+    assert result.stderr.startswith("ctdenoise: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("lost", [100, 2500, 3400])
+def test_a_truncated_file_alone_is_told(call, tmp_path, model, lost):
+    make_series(tmp_path / "in", slices=1)
+    path = tmp_path / "in" / "IMG001"
+    path.write_bytes(path.read_bytes()[:-lost])
+    result = call("run", path, "-o", tmp_path / "out", "--model", model)
+    assert result.returncode == 1
+    assert "PixelData (7FE0,0010)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run"], ["run", "x"], ["run", "x", "-o", "y", "--strength", "2"], ["fly"], ["run", "--nonsense"]]
+)
+def test_wrong_usage_is_exit_code_2(call, arguments):
+    assert call(*arguments).returncode == 2
+
+
+def test_an_unknown_model_is_told_with_those_there_are(call, tmp_path):
+    make_series(tmp_path / "in")
+    result = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", "nonesuch")
+    assert result.returncode == 1
+    assert "ct-lowdose" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_of_every_command(call):
+    for arguments in ([], ["run"], ["inspect"], ["demo"], ["models"], ["models", "list"], ["models", "verify"]):
+        result = call(*arguments, "--help")
+        assert result.returncode == 0
+        assert "Usage" in result.stdout
+
+
+def test_models_are_listed_shown_and_verified(call):
+    assert "ct-lowdose" in call("models", "list").stdout
+    shown = call("models", "show", "ct-lowdose")
+    assert shown.returncode == 0
+    assert "not CLIP's" in shown.stdout
+    described = json.loads(call("models", "show", "ct-lowdose", "--json").stdout)
+    assert described["name"] == "ct-lowdose"
+    verified = call("models", "verify")
+    assert verified.returncode == 0
+    assert "intact" in verified.stdout
+
+
+def test_killed_at_any_moment_and_started_again_it_finishes(tmp_path, model):
+    make_series(tmp_path / "in", slices=24, size=(160, 160))
+    arguments = [*COMMAND, "run", tmp_path / "in", "-o", tmp_path / "out", "--model", model]
+    for _ in range(3):
+        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = len(list((tmp_path / "out").rglob("*.dcm")))
+        deadline = time.monotonic() + 60
+        while len(list((tmp_path / "out").rglob("[0-9]*.dcm"))) < before + 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        for path in (tmp_path / "out").rglob("[0-9]*.dcm"):
+            assert read_slice(path).hu.shape == (160, 160)
+    there = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("[0-9]*.dcm")}
+    assert 3 <= len(there) < 24
+    assert subprocess.run(arguments, check=False, stdout=subprocess.DEVNULL).returncode == 0
+    (series,) = discover(tmp_path / "out").series
+    assert len(series.slices) == 24
+    repeated = [p for p, when in there.items() if p.stat().st_mtime_ns != when]
+    assert len(repeated) <= 3  # at most the slice each kill caught between its file and its journal line
+    leftovers = [p.name for p in series.slices[0].path.parent.iterdir() if p.name.startswith(".")]
+    assert leftovers == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT is POSIX's")
+def test_ctrl_c_is_told_and_recorded(tmp_path, model):
+    make_series(tmp_path / "in", slices=40, size=(160, 160))
+    arguments = [*COMMAND, "run", tmp_path / "in", "-o", tmp_path / "out", "--model", model]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out").rglob("0003.dcm")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on where this one ended" in stderr
+    assert "Traceback" not in stderr
+    (manifest,) = (tmp_path / "out").rglob("manifest.json")
+    assert json.loads(manifest.read_text())["status"] == "interrupted"

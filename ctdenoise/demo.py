@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,15 @@ from ctdenoise.inference import Denoiser
 from ctdenoise.inference.series import Progress
 from ctdenoise.io.dicom import read_slice, write_slice
 from ctdenoise.io.dicom.create import NewSeries
-from ctdenoise.noise.lowdose import WATER_PER_MM, add_noise, reconstruct
-from ctdenoise.noise.phantom import project, render, thorax
+from ctdenoise.noise.phantom import scan_thorax
 
 FIELD_MM = 358.4
 SPACING_MM = 5.0
-VIEWS = 720
 KERNEL = "shepp-logan"
-ELECTRONIC_PHOTONS = 10.0
 #: Incident photons for each ray, chosen for about 12 HU of noise at the centre at full dose.
 FULL_DOSE_PHOTONS = 1e6
 LOW_DOSE = 0.1
+PHOTONS = (FULL_DOSE_PHOTONS, LOW_DOSE * FULL_DOSE_PHOTONS)
 PICTURE = "demo.png"
 
 
@@ -80,11 +80,13 @@ def run_demo(
         Told how it goes on.
     """
     say(f"scanning a thorax phantom: {slices} slices of {size}² at full dose and at {LOW_DOSE:.0%}")
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        scans = np.stack(list(pool.map(_scan, range(slices), [size] * slices)))
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
+        scan = partial(scan_thorax, size=size, pixel_mm=FIELD_MM / size, photons=PHOTONS, kernel=KERNEL)
+        scans = np.stack(list(pool.map(scan, [SPACING_MM * (index - slices // 2) for index in range(slices)])))
     truth, full, low = scans[:, 0], scans[:, 1], scans[:, 2]
     shared = {
-        "patient": "CTDENOISE-PHANTOM",
+        "patient": "PHANTOM^THORAX",
+        "body_part": "CHEST",
         "study_uid": generate_uid(prefix=None),
         "frame_of_reference_uid": generate_uid(prefix=None),
         "pixel_mm": FIELD_MM / size,
@@ -94,19 +96,20 @@ def run_demo(
     }
     if folder.exists() and not (folder / PICTURE).exists() and any(folder.iterdir()):
         raise InputError("expected an empty folder or an earlier demo's, found other files", path=folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    for earlier in ("full-dose", "low-dose", "denoised"):
+        shutil.rmtree(folder / earlier, ignore_errors=True)
     full_dose = _write_series(folder / "full-dose", full, 1, "Thorax phantom full dose", shared)
     low_dose = _write_series(folder / "low-dose", low, 2, "Thorax phantom low dose", shared)
     say(f"denoising with {denoiser.description.name if denoiser.description else 'a custom model'}")
     (result,) = denoiser.denoise_series(low_dose, folder / "denoised", progress=progress)
     low, denoised = _read_series(low_dose), _read_series(result.folder)
     middle = slices // 2
+    body = np.argwhere(truth[middle] > -500)
+    window = tuple(slice(first, last + 1) for first, last in zip(body.min(0), body.max(0), strict=True))
     comparison_figure(
-        low[middle],
-        denoised[middle],
-        truth[middle],
-        [WINDOWS["soft-tissue"], WINDOWS["lung"]],
-        folder / PICTURE,
+        *(volume[middle][window] for volume in (low, denoised, truth)),
+        windows=[WINDOWS["soft-tissue"], WINDOWS["lung"]],
+        path=folder / PICTURE,
     )
     return DemoResult(
         full_dose,
@@ -116,21 +119,6 @@ def run_demo(
         before={name: window_metrics(truth, low, window) for name, window in WINDOWS.items()},
         after={name: window_metrics(truth, denoised, window) for name, window in WINDOWS.items()},
     )
-
-
-def _scan(index: int, size: int) -> NDArray[np.float32]:
-    """Return truth, full-dose and low-dose image of a slice, ``[3, size, size]`` HU."""
-    z = SPACING_MM * (index - 4)
-    pixel_mm = FIELD_MM / size
-    phantom = thorax()
-    angles = np.linspace(0.0, 180.0, VIEWS, endpoint=False)
-    sinogram = project(phantom, z, angles=angles, detectors=size, pixel_mm=pixel_mm) * WATER_PER_MM / 1000
-    images = [render(phantom, z, size=size, pixel_mm=pixel_mm)]
-    for dose in (1.0, LOW_DOSE):
-        rng = np.random.default_rng([index, int(1000 * dose)])
-        noisy = add_noise(sinogram, photons=dose * FULL_DOSE_PHOTONS, electronic=ELECTRONIC_PHOTONS, rng=rng)
-        images.append(reconstruct(noisy, angles=angles, pixel_mm=pixel_mm, kernel=KERNEL))
-    return np.stack(images)
 
 
 def _write_series(

@@ -42,6 +42,7 @@ def make_series(folder: Path, *, slices: int = 3, size: tuple[int, int] = (40, 3
     folder.mkdir(parents=True, exist_ok=True)
     series = NewSeries(
         patient="SECRET^NAME",
+        body_part="CHEST",
         study_uid=generate_uid(),
         frame_of_reference_uid=generate_uid(),
         uid=generate_uid(),

@@ -19,6 +19,7 @@ def comparison_figure(
     noisy: NDArray[np.float32],
     denoised: NDArray[np.float32],
     truth: NDArray[np.float32],
+    *,
     windows: Sequence[Window],
     path: Path,
 ) -> None:
@@ -33,7 +34,9 @@ def comparison_figure(
     path
         Where the PNG goes.
     """
-    figure = Figure(figsize=(16, 4.25 * len(windows)), layout="constrained", facecolor="white")
+    rows, columns = noisy.shape
+    height = 4 * rows / columns + 0.25
+    figure = Figure(figsize=(16, height * len(windows)), layout="constrained", facecolor="white")
     axes = figure.subplots(len(windows), 4, squeeze=False)
     for row, window in zip(axes, windows, strict=True):
         for axis, title, image in zip(row, ("noisy", "denoised", "truth"), (noisy, denoised, truth), strict=False):

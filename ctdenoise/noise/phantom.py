@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ctdenoise.noise.lowdose import WATER_PER_MM, add_noise, reconstruct
 
 #: HU of what the phantom is made of.
 TISSUES = {
@@ -183,3 +186,37 @@ def project(
         sinogram += 2 * item.delta * a * b / squared * np.sqrt(np.maximum(0.0, squared - offset**2))
     averaged: NDArray[np.float64] = sinogram.reshape(detectors, sub_rays, -1).mean(1)
     return averaged
+
+
+def scan_thorax(
+    z: float, *, size: int, pixel_mm: float, photons: Sequence[float], kernel: str, views: int = 720
+) -> NDArray[np.float32]:
+    """Scan an axial plane of the thorax, once for each number of photons; the same call gives the same noise.
+
+    Parameters
+    ----------
+    z
+        Of the plane, in mm.
+    size, pixel_mm
+        Matrix and pixel spacing.
+    photons
+        Incident photons for each ray.
+    kernel
+        As in :func:`~ctdenoise.noise.lowdose.reconstruct`.
+    views
+        Number of projections over 180°.
+
+    Returns
+    -------
+    ndarray
+        ``[1 + len(photons), size, size]`` float32 HU: the truth, and a reconstruction for each number of photons.
+    """
+    phantom = thorax()
+    angles = np.linspace(0.0, 180.0, views, endpoint=False)
+    sinogram = project(phantom, z, angles=angles, detectors=size, pixel_mm=pixel_mm) * WATER_PER_MM / 1000
+    images = [render(phantom, z, size=size, pixel_mm=pixel_mm)]
+    for count in photons:
+        rng = np.random.default_rng([int(1000 * (z + 1000)), int(count)])
+        noisy = add_noise(sinogram, photons=count, electronic=10.0, rng=rng)
+        images.append(reconstruct(noisy, angles=angles, pixel_mm=pixel_mm, kernel=kernel))
+    return np.stack(images)

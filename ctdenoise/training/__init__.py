@@ -2,7 +2,7 @@
 
 from ctdenoise.training.data import LoadCTSliced, list_ct_slices
 from ctdenoise.training.export import export_model
-from ctdenoise.training.handlers import GradientClipping, resume
+from ctdenoise.training.handlers import GradientClipping, latest_checkpoint, resume
 from ctdenoise.training.network import initialise_network
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "LoadCTSliced",
     "export_model",
     "initialise_network",
+    "latest_checkpoint",
     "list_ct_slices",
     "resume",
 ]

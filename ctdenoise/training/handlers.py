@@ -35,6 +35,11 @@ class GradientClipping:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_norm)
 
 
+def latest_checkpoint(folder: str | Path) -> Path | None:
+    """Return the newest ``latest_*.pt`` that ``CheckpointSaver`` wrote into `folder`, or None."""
+    return max(Path(folder).glob("latest_*.pt"), key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
 def resume(trainer: Trainer, folder: str | Path, load_dict: dict[str, Any]) -> None:
     """Let `trainer` start where the latest checkpoint in `folder` ended, if there is one.
 
@@ -43,9 +48,10 @@ def resume(trainer: Trainer, folder: str | Path, load_dict: dict[str, Any]) -> N
     trainer
         Not yet running.
     folder
-        Where ``CheckpointSaver`` puts its ``latest_*.pt``.
+        Where checkpoints are.
     load_dict
         What the checkpoint holds; the trainer itself, under ``trainer``, carries epoch and iteration.
     """
-    for path in sorted(Path(folder).glob("latest_*.pt"))[-1:]:
+    path = latest_checkpoint(folder)
+    if path is not None:
         CheckpointLoader(str(path), load_dict, map_location="cpu")(trainer)

@@ -2,5 +2,6 @@
 
 from ctdenoise.transforms.clip_input import ToClipInput, ToClipInputd
 from ctdenoise.transforms.hounsfield import ScaleHU, ScaleHUd
+from ctdenoise.transforms.noise import RandCTNoise, RandCTNoised
 
-__all__ = ["ScaleHU", "ScaleHUd", "ToClipInput", "ToClipInputd"]
+__all__ = ["RandCTNoise", "RandCTNoised", "ScaleHU", "ScaleHUd", "ToClipInput", "ToClipInputd"]

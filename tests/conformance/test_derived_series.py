@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 
 from ctdenoise.io.dicom import discover
 from tests.conftest import Halve, real_series
@@ -69,7 +69,7 @@ def test_dcmtk_reads_every_file(pairs):
 def test_simpleitk_finds_the_same_geometry(pairs):
     volumes = []
     for files in zip(*pairs, strict=True):
-        reader = sitk.ImageSeriesReader()
+        reader = SimpleITK.ImageSeriesReader()
         reader.SetFileNames([str(f) for f in files])
         volumes.append(reader.Execute())
     source, derived = volumes

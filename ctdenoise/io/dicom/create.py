@@ -20,7 +20,9 @@ class NewSeries:
 
     Attributes
     ----------
-    patient, study_uid, frame_of_reference_uid
+    patient, body_part
+        Patient's Name and ID, and Body Part Examined.
+    study_uid, frame_of_reference_uid
         Series with the same ones belong together.
     uid, number, description
         SeriesInstanceUID, SeriesNumber and SeriesDescription.
@@ -33,6 +35,7 @@ class NewSeries:
     """
 
     patient: str
+    body_part: str
     study_uid: str
     frame_of_reference_uid: str
     uid: str
@@ -86,6 +89,7 @@ class NewSeries:
         image.SeriesInstanceUID = self.uid
         image.SeriesNumber = self.number
         image.SeriesDescription = self.description
+        image.BodyPartExamined = self.body_part
         image.FrameOfReferenceUID = self.frame_of_reference_uid
         image.PositionReferenceIndicator = ""
 

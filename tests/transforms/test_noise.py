@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ctdenoise.transforms import RandCTNoise, RandCTNoised
+
+
+def realisations(transform: RandCTNoise, count: int = 400) -> np.ndarray:
+    transform.set_random_state(0)
+    return np.stack([np.asarray(transform(np.zeros((1, 64, 64), np.float32)))[0] for _ in range(count)])
+
+
+@pytest.mark.parametrize(("cutoff", "white"), [(0.2, 0), (1.0, 0), (1.0, 1)])
+def test_standard_deviation_is_as_asked_and_mean_is_zero(cutoff, white):
+    noise = realisations(RandCTNoise((3, 3), cutoff=(cutoff, cutoff), white=white))
+    assert noise.std() == pytest.approx(3, rel=0.01)
+    assert noise.mean() == pytest.approx(0, abs=0.02)
+
+
+def test_power_spectrum_is_a_ramp_times_the_squared_apodisation():
+    noise = realisations(RandCTNoise((1, 1), cutoff=(0.4, 0.4)))
+    power = (np.abs(np.fft.fft2(noise)) ** 2).mean(0)
+    frequency = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.fftfreq(64)[None])
+    theory = frequency * np.exp(-2 * (frequency / 0.4) ** 2)
+    assert power[0, 0] == pytest.approx(0, abs=1e-6)
+    for low in np.arange(0.05, 0.5, 0.05):
+        ring = (frequency >= low) & (frequency < low + 0.05)
+        ratio = power[ring].sum() / power.sum() / (theory[ring].sum() / theory.sum())
+        assert ratio == pytest.approx(1, rel=0.05)
+
+
+def test_levels_are_drawn_from_the_range():
+    levels = realisations(RandCTNoise((10, 90)), 200).std(axis=(1, 2))
+    assert 8 < levels.min() < 15
+    assert 80 < levels.max() < 100
+
+
+def test_dictionary_form_is_seeded_gives_each_key_its_own_and_keeps_tensors():
+    def draw(seed: int) -> dict[str, torch.Tensor]:
+        transform = RandCTNoised(["a", "b"], (1, 1)).set_random_state(seed)
+        return transform({"a": torch.zeros(1, 8, 8), "b": torch.zeros(1, 8, 8), "c": 1})
+
+    first, again, other = draw(1), draw(1), draw(2)
+    assert torch.equal(first["a"], again["a"])
+    assert not torch.equal(first["a"], first["b"])
+    assert not torch.equal(first["a"], other["a"])
+    assert first["c"] == 1

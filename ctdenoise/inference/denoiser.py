@@ -11,6 +11,7 @@ from monai.transforms import Compose, InvertibleTransform
 from numpy.typing import NDArray
 from torch import nn
 
+from ctdenoise.errors import InputError
 from ctdenoise.inference.series import Progress, SeriesResult, denoise_folder
 from ctdenoise.models.denoiser import SIZE_MULTIPLE
 from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_model
@@ -42,6 +43,11 @@ class Denoiser:
     >>> denoiser = Denoiser.from_pretrained("ct-lowdose")
     >>> clean = denoiser(volume_hu)
     >>> denoiser.denoise_series("study/", "denoised/")
+
+    Raises
+    ------
+    InputError
+        If the device is not there.
     """
 
     def __init__(
@@ -158,8 +164,11 @@ def check_strength(strength: float) -> None:
 
 
 def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, available in there.items() if available))
+    kind, _, index = name.partition(":")
+    if not there.get(kind) or not (index == "" or index.isdecimal()):
+        usable = ", ".join(kind for kind, available in there.items() if available)
+        raise InputError(f"device: expected auto or one of {usable}, found {name}")
+    return torch.device(name)

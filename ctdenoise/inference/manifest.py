@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -9,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 import ctdenoise
 from ctdenoise.models.zoo import ModelDescription
@@ -91,10 +94,13 @@ def versions() -> dict[str, str]:
     }
 
 
-def model_entry(description: ModelDescription | None) -> dict[str, str]:
-    """Return what identifies a model."""
+def model_entry(description: ModelDescription | None, network: nn.Module) -> dict[str, str]:
+    """Return what identifies a model; for a network that is not from the zoo, a hash of its layers and weights."""
     if description is None:
-        return {"name": "custom", "sha256": ""}
+        digest = hashlib.sha256(repr(network).encode())
+        for name, value in network.state_dict().items():
+            digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+        return {"name": "custom", "sha256": digest.hexdigest()}
     return {
         "name": description.name,
         "version": description.version,

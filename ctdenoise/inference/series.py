@@ -186,7 +186,7 @@ def denoise_series(
     InputError
         If the folder cannot be written.
     """
-    model = model_entry(denoiser.description)
+    model = model_entry(denoiser.description, denoiser.network)
     derivation = Derivation(model["name"], model["sha256"], strength, datetime.now())
     series_uid = derivation.uid(series.uid)
     # Numbers and a hash, no names: descriptions may hold what patients should not be known by.

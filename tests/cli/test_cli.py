@@ -132,6 +132,14 @@ def test_an_unknown_model_is_told_with_those_there_are(call, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("device", ["abacus", "cpu:x"])
+def test_a_device_that_is_not_there_is_told(call, tmp_path, model, device):
+    make_series(tmp_path / "in")
+    result = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", model, "--device", device)
+    assert result.returncode == 1
+    assert f"found {device}" in result.stderr
+
+
 def test_help_of_every_command(call):
     for arguments in ([], ["run"], ["inspect"], ["demo"], ["models"], ["models", "list"], ["models", "verify"]):
         result = call(*arguments, "--help")

@@ -48,31 +48,38 @@ class SliceRecord:
 
 
 class Journal:
-    """Records of the slices that are done, one line each, so that a run that was cut off can go on.
+    """Records of the slices that are done, one line each while a run lasts, so that one that was cut off can go on.
 
     A line is added only after its file has its final name; a file without a line is written again.
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._path = folder / _JOURNAL
 
     def read(self) -> list[SliceRecord]:
-        """Return the records of slices whose files are there; an incomplete last line is not one."""
-        records = []
+        """Return the records, of this journal or else of the manifest, of slices whose files are there."""
         if self._path.exists():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
-                try:
-                    record = SliceRecord(**json.loads(line))
-                except (ValueError, TypeError):
-                    continue
-                if self._path.with_name(record.file).is_file():
-                    records.append(record)
+            records = self._lines()
+        else:
+            manifest = read_manifest(self._folder)
+            records = [SliceRecord(**row) for row in manifest["slices"]] if manifest else []
+        return [record for record in records if (self._folder / record.file).is_file()]
+
+    def _lines(self) -> list[SliceRecord]:
+        records = []
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(SliceRecord(**json.loads(line)))
+            except (ValueError, TypeError):  # cut off while it was written
+                continue
         return records
 
     def restart(self, records: Iterable[SliceRecord]) -> None:
         """Begin with these records and nothing else."""
-        text = "".join(json.dumps(asdict(record)) + "\n" for record in records)
-        self._path.write_text(text, encoding="utf-8")
+        partial = self._path.with_name(f"{_JOURNAL}.partial")
+        partial.write_text("".join(json.dumps(asdict(record)) + "\n" for record in records), encoding="utf-8")
+        partial.replace(self._path)
 
     def add(self, record: SliceRecord) -> None:
         """Add a record."""

@@ -1,49 +1,35 @@
-"""The series runner: reading, network and writing at the same time, a bounded number of slices in memory."""
+"""The series runner: from a folder of DICOM files to folders of derived series with their manifests."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference.manifest import (
     SCHEMA,
     Journal,
-    SliceRecord,
     model_entry,
     read_manifest,
     versions,
     write_manifest,
 )
+from ctdenoise.inference.stream import denoise_slices
 from ctdenoise.io.dicom import (
-    CTSlice,
     Derivation,
     Series,
-    SliceFile,
-    derive_slice,
     discover,
-    read_slice,
-    write_slice,
 )
 from ctdenoise.io.dicom.derive import SERIES_NUMBER_OFFSET
 from ctdenoise.io.dicom.discover import Skipped
 
 if TYPE_CHECKING:
     from ctdenoise.inference.denoiser import Denoiser
-
-#: Batches read ahead of the network, and slices waiting to be written behind it.
-_AHEAD = 2
 
 
 class Progress(Protocol):
@@ -191,10 +177,12 @@ def denoise_series(
     series_uid = derivation.uid(series.uid)
     # Numbers and a hash, no names: descriptions may hold what patients should not be known by.
     folder = output / f"{SERIES_NUMBER_OFFSET + int(series.number or 0):04d}-{int(series_uid[5:]) % 16**8:08x}"
-    earlier = read_manifest(folder)
-    if earlier and earlier["status"] == "complete" and not overwrite:
-        return SeriesResult(folder, earlier, written=0)
+    names = {s.uid: f"{i:04d}.dcm" for i, s in enumerate(series.slices, start=1)}
     journal = Journal(folder)
+    earlier = read_manifest(folder)
+    done = {} if overwrite else {r.source_uid: r for r in journal.read() if names.get(r.source_uid) == r.file}
+    if earlier and len(done) == len(names) and earlier["status"] == "complete":
+        return SeriesResult(folder, earlier, written=0)
     began = time.perf_counter()
     manifest: dict[str, Any] = {
         "schema": SCHEMA,
@@ -213,15 +201,13 @@ def denoise_series(
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        done = {} if overwrite else {r.source_uid: r for r in journal.read()}
         journal.restart(done.values())
         if progress:
             progress.start(series, len(done))
-        names = {s.uid: f"{i:04d}.dcm" for i, s in enumerate(series.slices, start=1)}
         waiting = [s for s in series.slices if s.uid not in done]
         write_manifest(folder, manifest)
         try:
-            with closing(_denoise_slices(denoiser, waiting, names, folder, derivation, journal)) as outcomes:
+            with closing(denoise_slices(denoiser, waiting, names, folder, derivation, journal)) as outcomes:
                 for error in outcomes:
                     if error:
                         file = _relative(error.path or root, root)
@@ -239,7 +225,7 @@ def denoise_series(
             manifest["clipped"] = sum(record.clipped for record in order)
             manifest["seconds"] = round(time.perf_counter() - began, 3)
             write_manifest(folder, manifest)
-        journal.remove()
+            journal.remove()
     except OSError as error:
         raise InputError(
             f"cannot be written: {error.strerror or error}",
@@ -251,82 +237,3 @@ def denoise_series(
 
 def _relative(path: Path, root: Path) -> str:
     return path.name if path == root else path.relative_to(root).as_posix()
-
-
-def _denoise_slices(
-    denoiser: Denoiser,
-    files: Sequence[SliceFile],
-    names: dict[str, str],
-    folder: Path,
-    derivation: Derivation,
-    journal: Journal,
-) -> Generator[InputError | None]:
-    """Yield None for each slice that was written, and an error for each that cannot be read."""
-    writing: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        for batch in _read_ahead(reader, files, denoiser.batch_size):
-            yield from (item for item in batch if isinstance(item, InputError))
-            readable = [item for item in batch if isinstance(item, CTSlice)]
-            for _, same_size in groupby(readable, key=lambda item: item.hu.shape):
-                group = list(same_size)
-                began = time.perf_counter()
-                clean = denoiser(np.stack([item.hu for item in group]), strength=derivation.strength)
-                seconds = (time.perf_counter() - began) / len(group)
-                for item, hu in zip(group, clean, strict=True):
-                    path = folder / names[str(item.dataset.SOPInstanceUID)]
-                    writing.append(writer.submit(_write, item, hu, path, derivation, seconds, journal))
-            while len(writing) > _AHEAD * denoiser.batch_size:
-                yield writing.popleft().result()
-        while writing:
-            yield writing.popleft().result()
-
-
-def _read_ahead(
-    reader: ThreadPoolExecutor, files: Iterable[SliceFile], batch_size: int
-) -> Iterator[list[CTSlice | InputError]]:
-    """Yield batches of slices, a few read in advance."""
-    reading: deque[Future[CTSlice | InputError]] = deque()
-    batch: list[CTSlice | InputError] = []
-    remaining = iter(files)
-    while True:
-        for file in remaining:
-            reading.append(reader.submit(_read, file.path))
-            if len(reading) >= _AHEAD * batch_size:
-                break
-        if not reading:
-            break
-        batch.append(reading.popleft().result())
-        if len(batch) == batch_size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _read(path: Path) -> CTSlice | InputError:
-    try:
-        return read_slice(path)
-    except InputError as error:
-        return error
-
-
-def _write(
-    source: CTSlice,
-    hu: NDArray[np.float32],
-    path: Path,
-    derivation: Derivation,
-    seconds: float,
-    journal: Journal,
-) -> None:
-    pixels = source.to_stored(hu)
-    derived = derive_slice(source, pixels, derivation)
-    write_slice(derived, path)
-    record = SliceRecord(
-        file=path.name,
-        source_uid=str(source.dataset.SOPInstanceUID),
-        derived_uid=str(derived.SOPInstanceUID),
-        clipped=pixels.clipped,
-        padding=int(source.padding.sum()),
-        seconds=round(seconds, 3),
-    )
-    journal.add(record)

@@ -130,19 +130,46 @@ def test_an_interrupted_run_goes_on_without_repeating_and_ends_the_same(tmp_path
         np.testing.assert_array_equal(a.stored, b.stored)
 
 
-def test_a_slice_counts_as_done_only_with_its_file_and_a_whole_journal_line(tmp_path):
+def kill_after(folder: Path, records: int) -> None:
+    """Leave a finished folder as SIGKILL would: a journal whose last line is cut, and a manifest that knows nothing."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    lines = [json.dumps(row) for row in manifest["slices"]]
+    journal = "\n".join(lines[: records + 1])
+    (folder / ".manifest.partial.jsonl").write_text(journal[:-20])
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "running", "slices": []}))
+
+
+def test_a_slice_counts_as_done_only_with_its_file_and_a_whole_journal_line(tmp_path, halve):
     make_series(tmp_path / "in", slices=5)
-    network = FailsAt(5)
-    with pytest.raises(KeyboardInterrupt):
-        Denoiser(network).denoise_series(tmp_path / "in", tmp_path / "out")
-    (folder,) = (tmp_path / "out").iterdir()
-    (folder / "0001.dcm").unlink()
-    journal = next(folder.glob(".*.jsonl"))
-    journal.write_bytes(journal.read_bytes()[:-20])
-    assert [r.file for r in Journal(folder).read()] == ["0002.dcm", "0003.dcm"]
-    (result,) = Denoiser(network).denoise_series(tmp_path / "in", tmp_path / "out")
-    assert result.written == 3
-    assert len(result.manifest["slices"]) == 5
+    (result,) = halve.denoise_series(tmp_path / "in", tmp_path / "out")
+    kill_after(result.folder, records=3)
+    (result.folder / "0001.dcm").unlink()
+    assert [r.file for r in Journal(result.folder).read()] == ["0002.dcm", "0003.dcm"]
+    (again,) = halve.denoise_series(tmp_path / "in", tmp_path / "out")
+    assert again.written == 3
+    assert again.manifest["status"] == "complete"
+    assert len(again.manifest["slices"]) == 5
+
+
+def test_only_what_failed_is_tried_again(tmp_path, halve):
+    make_series(tmp_path / "in", slices=4)
+    whole = (tmp_path / "in" / "IMG002").read_bytes()
+    (tmp_path / "in" / "IMG002").write_bytes(whole[:-500])
+    (first,) = halve.denoise_series(tmp_path / "in", tmp_path / "out")
+    assert (first.written, first.manifest["status"]) == (3, "incomplete")
+    (tmp_path / "in" / "IMG002").write_bytes(whole)
+    (second,) = halve.denoise_series(tmp_path / "in", tmp_path / "out")
+    assert (second.written, second.manifest["status"]) == (1, "complete")
+
+
+def test_slices_that_came_later_are_denoised_too(tmp_path, halve):
+    make_series(tmp_path / "in", slices=4)
+    late = (tmp_path / "in" / "IMG004").rename(tmp_path / "late")
+    halve.denoise_series(tmp_path / "in", tmp_path / "out")
+    late.rename(tmp_path / "in" / "IMG004")
+    (result,) = halve.denoise_series(tmp_path / "in", tmp_path / "out")
+    assert len(result.manifest["slices"]) == 4
+    assert len(discover(tmp_path / "out").series[0].slices) == 4
 
 
 def test_a_finished_run_does_nothing_until_told_to_overwrite(tmp_path, halve):

@@ -134,11 +134,15 @@ def discover(root: Path) -> Discovery:
         empty = False
         try:
             header = _read_header(path)
+            slice_file = _slice_file(path, header)
         except _NotASliceError as reason:
             skipped.append(Skipped(path, str(reason)))
             continue
         except InputError as error:
             skipped.append(Skipped(path, error.reason, failed=True))
+            continue
+        except (ValueError, TypeError) as error:  # numbers that are none
+            skipped.append(Skipped(path, f"damaged DICOM header: {error}", failed=True))
             continue
         uid = str(header.SOPInstanceUID)
         if uid in seen:
@@ -146,7 +150,7 @@ def discover(root: Path) -> Discovery:
             continue
         seen[uid] = path
         gathering = gatherings.setdefault(str(header.SeriesInstanceUID), _Gathering(header))
-        gathering.slices.append(_slice_file(path, header))
+        gathering.slices.append(slice_file)
     if empty:
         raise InputError("expected DICOM files, found an empty folder", path=root)
     found = [_series(gathering) for gathering in gatherings.values()]

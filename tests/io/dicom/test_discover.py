@@ -118,3 +118,12 @@ def test_uids_do_not_hide_in_several_series(tmp_path):
     found = discover(tmp_path)
     assert len(found.series[0].slices) == 1
     assert len(found.skipped) == 2
+
+
+def test_numbers_that_are_none_are_damage(tmp_path):
+    make_series(tmp_path)
+    path = tmp_path / "IMG001"
+    path.write_bytes(path.read_bytes().replace(b"IS\x02\x003 ", b"IS\x02\x00x "))
+    (skipped,) = discover(tmp_path).skipped
+    assert skipped.failed
+    assert skipped.reason.startswith("damaged DICOM")

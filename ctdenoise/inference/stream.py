@@ -1,0 +1,137 @@
+"""Reading, network and writing at the same time, a bounded number of slices in memory."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctdenoise.errors import InputError
+from ctdenoise.inference.manifest import Journal, SliceRecord
+from ctdenoise.io.dicom import CTSlice, Derivation, SliceFile, derive_slice, read_slice, write_slice
+
+if TYPE_CHECKING:
+    from ctdenoise.inference.denoiser import Denoiser
+
+#: Batches read ahead of the network, and slices waiting to be written behind it.
+_AHEAD = 2
+
+
+def denoise_slices(
+    denoiser: Denoiser,
+    files: Sequence[SliceFile],
+    names: dict[str, str],
+    folder: Path,
+    derivation: Derivation,
+    journal: Journal,
+) -> Generator[InputError | None]:
+    """Denoise slices into files.
+
+    Parameters
+    ----------
+    denoiser
+        Its batch size decides how many slices are in memory.
+    files
+        What to denoise, in this order.
+    names
+        File name in `folder` for each source SOPInstanceUID.
+    folder
+        Where the derived slices go.
+    derivation
+        What is done, with the strength to do it.
+    journal
+        Gets a record for each slice once its file has its name.
+
+    Yields
+    ------
+    InputError or None
+        None for each slice that was written, and an error for each that cannot be processed.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    writing: deque[Future[InputError | None]] = deque()
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        for batch in _read_ahead(reader, files, denoiser.batch_size):
+            yield from (item for item in batch if isinstance(item, InputError))
+            readable = [item for item in batch if isinstance(item, CTSlice)]
+            for _, same_size in groupby(readable, key=lambda item: item.hu.shape):
+                group = list(same_size)
+                began = time.perf_counter()
+                clean = denoiser(np.stack([item.hu for item in group]), strength=derivation.strength)
+                seconds = (time.perf_counter() - began) / len(group)
+                for item, hu in zip(group, clean, strict=True):
+                    path = folder / names[str(item.dataset.SOPInstanceUID)]
+                    writing.append(writer.submit(_write, item, hu, path, derivation, seconds, journal))
+            while len(writing) > _AHEAD * denoiser.batch_size:
+                yield writing.popleft().result()
+        while writing:
+            yield writing.popleft().result()
+
+
+def _read_ahead(
+    reader: ThreadPoolExecutor, files: Iterable[SliceFile], batch_size: int
+) -> Iterator[list[CTSlice | InputError]]:
+    """Yield batches of slices, a few read in advance."""
+    reading: deque[Future[CTSlice | InputError]] = deque()
+    batch: list[CTSlice | InputError] = []
+    remaining = iter(files)
+    while True:
+        for file in remaining:
+            reading.append(reader.submit(_read, file.path))
+            if len(reading) >= _AHEAD * batch_size:
+                break
+        if not reading:
+            break
+        batch.append(reading.popleft().result())
+        if len(batch) == batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _read(path: Path) -> CTSlice | InputError:
+    try:
+        return read_slice(path)
+    except InputError as error:
+        return error
+    except Exception as error:  # one damaged header must not cost the other slices
+        return InputError(f"damaged CT image: {type(error).__name__}", path=path)
+
+
+def _write(
+    source: CTSlice,
+    hu: NDArray[np.float32],
+    path: Path,
+    derivation: Derivation,
+    seconds: float,
+    journal: Journal,
+) -> InputError | None:
+    pixels = source.to_stored(hu)
+    try:
+        derived = derive_slice(source, pixels, derivation)
+        write_slice(derived, path)
+    except OSError:
+        raise
+    except Exception as error:  # elements of the source that cannot be encoded
+        return InputError(f"cannot be derived from: {type(error).__name__}", path=source.path)
+    record = SliceRecord(
+        file=path.name,
+        source_uid=str(source.dataset.SOPInstanceUID),
+        derived_uid=str(derived.SOPInstanceUID),
+        clipped=pixels.clipped,
+        padding=int(source.padding.sum()),
+        seconds=round(seconds, 3),
+    )
+    journal.add(record)
+    return None

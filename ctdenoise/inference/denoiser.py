@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.transforms import Compose, InvertibleTransform
+from monai.utils import convert_to_tensor
 from numpy.typing import NDArray
 from torch import nn
 
@@ -148,11 +149,11 @@ class Denoiser:
         rows, columns = hu.shape[1:]
         margins = ((0, 0), (0, -rows % SIZE_MULTIPLE), (0, -columns % SIZE_MULTIPLE))
         padded = np.pad(np.minimum(hu, self._highest_hu), margins, mode="reflect")
-        batch = torch.stack([torch.as_tensor(self._to_network(image[np.newaxis])) for image in padded])
-        batch = batch.to(self.device).contiguous(memory_format=torch.channels_last)
+        # Plain tensors: MONAI's MetaTensor would follow every layer of the network, at a price.
+        inputs = [convert_to_tensor(self._to_network(image[np.newaxis]), track_meta=False) for image in padded]
+        batch = torch.stack(inputs).to(self.device).contiguous(memory_format=torch.channels_last)
         output = self.network(batch).float().cpu()
-        restored = [self._to_network.inverse(image)[0, :rows, :columns] for image in output]
-        clean = torch.stack([torch.as_tensor(image) for image in restored]).numpy()
+        clean = np.stack([np.asarray(self._to_network.inverse(image))[0, :rows, :columns] for image in output])
         blended = clean if strength == 1 else hu + np.float32(strength) * (clean - hu)
         return np.where(hu > self._highest_hu, hu, blended)
 

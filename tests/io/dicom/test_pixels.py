@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import discover, read_slice
@@ -115,6 +116,22 @@ def test_what_cannot_be_turned_into_hu_is_refused_by_file_and_tag(tmp_path, edit
     with pytest.raises(InputError, match=message) as caught:
         read_slice(tmp_path / "IMG001")
     assert caught.value.path == tmp_path / "IMG001"
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+def test_compressed_slices_are_read_and_their_derived_ones_are_explicit_little_endian(tmp_path, syntax, identity):
+    make_series(tmp_path / "in", slices=2)
+    plain = {p.name: read_slice(p).stored for p in (tmp_path / "in").iterdir()}
+    for path in (tmp_path / "in").iterdir():
+        image = dcmread(path)
+        image.compress(syntax, generate_instance_uid=False)
+        image.save_as(path)
+    slices = discover(tmp_path / "in").series[0].slices
+    (result,) = identity.denoise_series(tmp_path / "in", tmp_path / "out")
+    for file, record in zip(slices, result.manifest["slices"], strict=True):
+        derived = dcmread(result.folder / record["file"])
+        assert derived.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+        np.testing.assert_array_equal(derived.pixel_array, plain[file.path.name])
 
 
 FLAVOUR = "cornerstoneWADOImageLoader_MIT/testImages__CTImage.dcm_{}.dcm"

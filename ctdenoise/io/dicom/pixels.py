@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import JPEGExtended12Bit
 
 from ctdenoise.errors import InputError
 
@@ -123,12 +124,18 @@ def _decode(dataset: Dataset, path: Path) -> NDArray[np.integer]:
     try:
         pixels: NDArray[np.integer] = dataset.pixel_array
     except Exception as error:  # each codec plug-in raises its own kinds
-        syntax = dataset.file_meta.TransferSyntaxUID.name
+        syntax = dataset.file_meta.TransferSyntaxUID
+        if isinstance(error, NotImplementedError):
+            hint = "no codec knows this transfer syntax; decompress the file with another program first"
+        elif syntax == JPEGExtended12Bit:
+            hint = "12 bits of this need another codec: pip install pylibjpeg-libjpeg (its licence is the GPL)"
+        else:
+            hint = "the file may be truncated; check it with another viewer and export it again"
         raise InputError(
-            f"pixel data in {syntax} cannot be decoded: {' '.join(str(error).split())}",
+            f"pixel data in {syntax.name} cannot be decoded: {' '.join(str(error).split())}",
             path=path,
             tag="PixelData (7FE0,0010)",
-            hint="the file may be truncated; check it with another viewer and export it again",
+            hint=hint,
         ) from error
     if pixels.ndim != 2:
         raise InputError(f"expected one frame, found {pixels.shape[0]}", path=path, tag="NumberOfFrames (0028,0008)")

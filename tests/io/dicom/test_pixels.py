@@ -154,3 +154,15 @@ def test_lossless_transfer_syntaxes_are_decoded_to_the_same_pixels(data, syntax)
     image = read_slice(flavours / FLAVOUR.format(syntax))
     np.testing.assert_array_equal(image.stored, plain.stored)
     np.testing.assert_array_equal(image.hu, plain.hu)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "hint"),
+    [
+        ("JPEGProcess2_4TransferSyntax_1.2.840.10008.1.2.4.51", "pip install pylibjpeg-libjpeg"),
+        ("JPEGProcess6_8TransferSyntax_1.2.840.10008.1.2.4.53", "no codec knows this transfer syntax"),
+    ],
+)
+def test_transfer_syntaxes_without_a_codec_are_told_with_what_would_help(data, syntax, hint):
+    with pytest.raises(InputError, match=hint):
+        read_slice(data / "dicom-flavours" / FLAVOUR.format(syntax))

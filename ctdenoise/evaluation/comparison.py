@@ -22,7 +22,7 @@ _BODY_HU = -200.0
 
 def comparison_table(
     denoise: Callable[[Volume], Volume],
-    paths: Sequence[str],
+    slabs: Sequence[Sequence[str]],
     *,
     white_hu: Sequence[float],
     projection_hu: Sequence[float],
@@ -37,16 +37,17 @@ def comparison_table(
     ----------
     denoise
         ``[D, H, W]`` HU to the same.
-    paths
-        DICOM slices that serve as reference, with whatever noise they have.
+    slabs
+        DICOM slices, by path; the average of each group of them is a reference, with whatever noise it has.
     white_hu, projection_hu
         Standard deviations of the noise added in turn: white, and as filtered back-projection makes it, the latter
         within the body.
     seed
         Of the noise.
     """
-    slices = [read_slice(Path(path)) for path in paths]
-    reference = np.stack([one.hu for one in slices])
+    slices = [[read_slice(Path(path)) for path in slab] for slab in slabs]
+    reference = np.stack([np.mean([one.hu for one in slab], axis=0) for slab in slices])
+    pixels_mm = [float(slab[0].dataset.PixelSpacing[0]) for slab in slices]
     windows = [WINDOWS["full"], WINDOWS["soft-tissue"]]
     head = ["added noise", "method", *(f"{metric}, {w.name}" for w in windows for metric in ("PSNR", "SSIM", "RMSE"))]
     rows = [head, ["---"] * len(head)]
@@ -55,7 +56,9 @@ def comparison_table(
         if kind == "white":
             noise = rng.normal(0, level, reference.shape)
         else:
-            noise = np.stack([_projection_noise(s.hu, float(s.dataset.PixelSpacing[0]), level, rng) for s in slices])
+            noise = np.stack(
+                [_projection_noise(hu, mm, level, rng) for hu, mm in zip(reference, pixels_mm, strict=True)]
+            )
         noisy = (reference + noise).astype(np.float32)
         candidates = [_total_variation(noisy, weight) for weight in TV_WEIGHTS]
         best = max(candidates, key=lambda v: window_metrics(reference, v, WINDOWS["soft-tissue"])["psnr"])

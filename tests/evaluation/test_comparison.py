@@ -9,7 +9,7 @@ from tests.conftest import make_series
 def test_evaluation_compares_with_the_noise_itself_and_total_variation(tmp_path):
     make_series(tmp_path / "a", slices=1, size=(32, 32))
     path = str(next((tmp_path / "a").iterdir()))
-    table = comparison_table(lambda hu: 0 * hu, [path], white_hu=[30], projection_hu=[30])
+    table = comparison_table(lambda hu: 0 * hu, [[path]], white_hu=[30], projection_hu=[30])
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
     assert [row[:2] for row in rows[2:]] == [
         [f"{kind} 30 HU", method]

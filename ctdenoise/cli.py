@@ -55,7 +55,9 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @app.command()
 def run(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A DICOM file, or a folder with some.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="A DICOM file or a folder with some; or NIfTI, NRRD, MHA.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Gets a folder for each series.")],
     model: ModelOption = "ct-lowdose",
     strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 keeps the source, 1 is fully denoised.")] = 1.0,
@@ -65,16 +67,16 @@ def run(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write again what is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Denoise the CT series in INPUT, one derived slice for each source slice.
+    """Denoise the CT series or the volume in INPUT, slice by slice; what comes out is of the same kind.
 
     A run that was cut off goes on when started again.
     """
     denoiser = _load(model, device, batch_size)
-    from ctdenoise.inference import denoise_folder
+    from ctdenoise.inference import denoise_path
 
     try:
         with _progress(as_json) as progress:
-            outcome = denoise_folder(
+            outcome = denoise_path(
                 denoiser,
                 source,
                 output,
@@ -279,8 +281,8 @@ def _progress(as_json: bool) -> Iterator[Progress | None]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
     class Shown:
-        def start(self, series: Series, done: int) -> None:
-            self.task = bar.add_task(f"series {series.number}", total=len(series.slices), completed=done)
+        def start(self, name: str, slices: int, done: int) -> None:
+            self.task = bar.add_task(name, total=slices, completed=done)
 
         def advance(self) -> None:
             bar.advance(self.task)

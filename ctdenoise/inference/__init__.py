@@ -1,6 +1,15 @@
-"""Denoising with a trained model: arrays, and whole DICOM series."""
+"""Denoising with a trained model: arrays, DICOM series, volumes."""
 
 from ctdenoise.inference.denoiser import Denoiser
-from ctdenoise.inference.series import SeriesResult, denoise_folder, denoise_series
+from ctdenoise.inference.series import FolderResult, SeriesResult, denoise_folder, denoise_series
+from ctdenoise.inference.volume import denoise_path, denoise_volume
 
-__all__ = ["Denoiser", "SeriesResult", "denoise_folder", "denoise_series"]
+__all__ = [
+    "Denoiser",
+    "FolderResult",
+    "SeriesResult",
+    "denoise_folder",
+    "denoise_path",
+    "denoise_series",
+    "denoise_volume",
+]

@@ -8,6 +8,7 @@ import json
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Journal:
         if self._path.exists():
             records = self._lines()
         else:
-            manifest = read_manifest(self._folder)
+            manifest = read_manifest(self._folder / MANIFEST)
             records = [SliceRecord(**row) for row in manifest["slices"]] if manifest else []
         return [record for record in records if (self._folder / record.file).is_file()]
 
@@ -101,6 +102,38 @@ def versions() -> dict[str, str]:
     }
 
 
+def begin_manifest(
+    model: dict[str, str], strength: float, device: str, source: dict[str, Any], derived: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what a manifest says when a run begins.
+
+    Parameters
+    ----------
+    model
+        From :func:`model_entry`.
+    strength, device
+        How it is run.
+    source, derived
+        What is denoised, with its number of ``slices``, and what comes of it.
+    """
+    return {
+        "schema": SCHEMA,
+        "status": "running",
+        "started": datetime.now().isoformat(timespec="seconds"),
+        "versions": versions(),
+        "model": model,
+        "strength": strength,
+        "device": device,
+        "source": source,
+        "derived": derived,
+        "skipped": [],
+        "failed": [],
+        "slices": [],
+        "clipped": 0,
+        "seconds": 0.0,
+    }
+
+
 def model_entry(description: ModelDescription | None, network: nn.Module) -> dict[str, str]:
     """Return what identifies a model; for a network that is not from the zoo, a hash of its layers and weights."""
     if description is None:
@@ -118,19 +151,17 @@ def model_entry(description: ModelDescription | None, network: nn.Module) -> dic
     }
 
 
-def write_manifest(folder: Path, content: dict[str, Any]) -> Path:
-    """Write ``manifest.json``, whole or not at all."""
-    path = folder / MANIFEST
-    partial = folder / f".{MANIFEST}.partial"
+def write_manifest(path: Path, content: dict[str, Any]) -> None:
+    """Write a manifest, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path)
-    return path
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Read a folder's manifest; None if there is none that can be read."""
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """Read a manifest; None if there is none that can be read."""
     try:
-        content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return content

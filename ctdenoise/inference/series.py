@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference.manifest import (
-    SCHEMA,
+    MANIFEST,
     Journal,
+    begin_manifest,
     model_entry,
     read_manifest,
-    versions,
     write_manifest,
 )
 from ctdenoise.inference.stream import denoise_slices
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class Progress(Protocol):
     """Told how a run goes on."""
 
-    def start(self, series: Series, done: int) -> None:
-        """A series begins, of which `done` slices are there already."""
+    def start(self, name: str, slices: int, done: int) -> None:
+        """A series or volume begins, of which `done` slices are there already."""
 
     def advance(self) -> None:
         """A slice was written or refused."""
@@ -179,33 +179,26 @@ def denoise_series(
     folder = output / f"{SERIES_NUMBER_OFFSET + int(series.number or 0):04d}-{int(series_uid[5:]) % 16**8:08x}"
     names = {s.uid: f"{i:04d}.dcm" for i, s in enumerate(series.slices, start=1)}
     journal = Journal(folder)
-    earlier = read_manifest(folder)
+    earlier = read_manifest(folder / MANIFEST)
     done = {} if overwrite else {r.source_uid: r for r in journal.read() if names.get(r.source_uid) == r.file}
     if earlier and len(done) == len(names) and earlier["status"] == "complete":
         return SeriesResult(folder, earlier, written=0)
     began = time.perf_counter()
-    manifest: dict[str, Any] = {
-        "schema": SCHEMA,
-        "status": "running",
-        "started": derivation.time.isoformat(timespec="seconds"),
-        "versions": versions(),
-        "model": model,
-        "strength": strength,
-        "device": str(denoiser.device),
-        "source": {"study_uid": series.study_uid, "series_uid": series.uid, "slices": len(series.slices)},
-        "derived": {"series_uid": str(series_uid)},
-        "skipped": [{"file": _relative(s.path, root), "reason": s.reason} for s in skipped],
-        "failed": [],
-        "slices": [],
-        "seconds": 0.0,
-    }
+    manifest = begin_manifest(
+        model,
+        strength,
+        str(denoiser.device),
+        source={"study_uid": series.study_uid, "series_uid": series.uid, "slices": len(series.slices)},
+        derived={"series_uid": str(series_uid)},
+    )
+    manifest["skipped"] = [{"file": _relative(s.path, root), "reason": s.reason} for s in skipped]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         journal.restart(done.values())
         if progress:
-            progress.start(series, len(done))
+            progress.start(f"series {series.number}", len(series.slices), len(done))
         waiting = [s for s in series.slices if s.uid not in done]
-        write_manifest(folder, manifest)
+        write_manifest(folder / MANIFEST, manifest)
         try:
             with closing(denoise_slices(denoiser, waiting, names, folder, derivation, journal)) as outcomes:
                 for error in outcomes:
@@ -224,7 +217,7 @@ def denoise_series(
             manifest["slices"] = [asdict(record) for record in order]
             manifest["clipped"] = sum(record.clipped for record in order)
             manifest["seconds"] = round(time.perf_counter() - began, 3)
-            write_manifest(folder, manifest)
+            write_manifest(folder / MANIFEST, manifest)
             journal.remove()
     except OSError as error:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -18,7 +19,7 @@ CLIP_RESNETS: dict[str, tuple[tuple[int, int, int], int]] = {
 }
 
 
-class FeatureEncoder(nn.Module):
+class FeatureEncoder(nn.Module, ABC):
     """What the decoder needs of an encoder: five maps and their channel counts.
 
     Sub-classes set `channels` and implement :meth:`features`.
@@ -56,9 +57,9 @@ class FeatureEncoder(nn.Module):
                     module.eval()
         return self
 
+    @abstractmethod
     def features(self, image: Tensor) -> list[Tensor]:
         """Return the maps at 1/2, 1/4, 1/8 and 1/16 of `image`."""
-        raise NotImplementedError
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Encode an image.

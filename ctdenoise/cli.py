@@ -250,7 +250,7 @@ def _say_result(folder: Path, manifest: dict[str, Any], written: int) -> None:
     if written == 0 and manifest["status"] == "complete":
         print(f"{folder}: all {done} slices were there already; --overwrite writes them again")
         return
-    clipped = f", {manifest['clipped']} pixels clipped" if manifest["clipped"] else ""
+    clipped = f", {manifest['clipped']} values clipped to what the stored bits hold" if manifest["clipped"] else ""
     print(f"{folder}: {done} of {asked} slices, {written} now in {manifest['seconds']:.1f} s{clipped}")
     for failure in manifest["failed"]:
         print(f"ctdenoise: {failure['file']}: {failure['reason']}", file=sys.stderr)

@@ -113,7 +113,7 @@ class Denoiser:
         ValueError
             If shape or strength are not as above.
         """
-        check_strength(strength)
+        _check_strength(strength)
         volume = np.asarray(hu, np.float32)
         if volume.ndim not in (2, 3) or 0 in volume.shape:
             raise ValueError(f"expected HU of shape [H, W] or [D, H, W], found {volume.shape}")
@@ -158,7 +158,7 @@ class Denoiser:
         return np.where(hu > self._highest_hu, hu, blended)
 
 
-def check_strength(strength: float) -> None:
+def _check_strength(strength: float) -> None:
     """Raise ValueError unless 0 ≤ strength ≤ 1."""
     if not 0 <= strength <= 1:
         raise ValueError(f"strength: expected a value from 0 to 1, found {strength}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -54,8 +55,6 @@ class ModelDescription:
     @property
     def sha256(self) -> str:
         """Identifies the pair of weights files."""
-        import hashlib
-
         return hashlib.sha256(f"{self.encoder_sha256}{self.decoder_sha256}".encode()).hexdigest()
 
 

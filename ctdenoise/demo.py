@@ -79,6 +79,8 @@ def run_demo(
     progress, say
         Told how it goes on.
     """
+    if folder.exists() and not (folder / PICTURE).exists() and any(folder.iterdir()):
+        raise InputError("expected an empty folder or an earlier demo's, found other files", path=folder)
     say(f"scanning a thorax phantom: {slices} slices of {size}² at full dose and at {LOW_DOSE:.0%}")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
         scan = partial(scan_thorax, size=size, pixel_mm=FIELD_MM / size, photons=PHOTONS, kernel=KERNEL)
@@ -94,8 +96,6 @@ def run_demo(
         "kernel": KERNEL,
         "time": datetime.now(),
     }
-    if folder.exists() and not (folder / PICTURE).exists() and any(folder.iterdir()):
-        raise InputError("expected an empty folder or an earlier demo's, found other files", path=folder)
     for earlier in ("full-dose", "low-dose", "denoised"):
         shutil.rmtree(folder / earlier, ignore_errors=True)
     full_dose = _write_series(folder / "full-dose", full, 1, "Thorax phantom full dose", shared)

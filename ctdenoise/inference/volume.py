@@ -72,15 +72,15 @@ def denoise_volume(
     began = time.perf_counter()
     if progress:
         progress.start(source.name, len(volume.hu), 0)
-    clean = np.empty_like(volume.hu)
-    for index, image in enumerate(volume.hu):
-        start = time.perf_counter()
-        clean[index] = denoiser(image, strength=strength)
-        manifest["slices"].append({"index": index, "seconds": round(time.perf_counter() - start, 3)})
-        if progress:
-            progress.advance()
     try:
         output.mkdir(parents=True, exist_ok=True)
+        clean = np.empty_like(volume.hu)
+        for index, image in enumerate(volume.hu):
+            start = time.perf_counter()
+            clean[index] = denoiser(image, strength=strength)
+            manifest["slices"].append({"index": index, "seconds": round(time.perf_counter() - start, 3)})
+            if progress:
+                progress.advance()
         manifest["clipped"] = volume.write(clean, target)
         manifest["status"] = "complete"
         manifest["seconds"] = round(time.perf_counter() - began, 3)

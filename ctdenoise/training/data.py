@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from numpy.typing import NDArray
 
@@ -59,9 +58,6 @@ def _spacing(positions: list[float]) -> float:
 
 class LoadCTSliced(MapTransform):
     """Read the DICOM slices each key lists and average them: HU, ``[1, H, W]`` float32; padding is −1024 HU."""
-
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read each key."""

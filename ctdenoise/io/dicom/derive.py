@@ -160,7 +160,7 @@ def _put_pixels(derived: Dataset, original: Dataset, pixels: StoredPixels) -> No
         if keyword in original:  # PS3.3 C.7.6.3: Type 3, but what is there must be true
             derived.add_new(keyword, "SS" if original.PixelRepresentation else "US", value)
     syntax = original.file_meta.TransferSyntaxUID
-    if syntax.is_compressed and syntax in _LOSSY and "LossyImageCompression" not in original:
+    if syntax in _LOSSY and "LossyImageCompression" not in original:
         derived.LossyImageCompression = "01"  # PS3.3 C.7.6.1.1.5: once lossy, always told
     little_endian = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
     derived.add_new(0x7FE00010, "OW", little_endian + b"\0" * (len(little_endian) % 2))

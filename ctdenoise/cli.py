@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="The models that ship, and your own.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+datasets_app = typer.Typer(help="Data sets to train and to test on.", no_args_is_help=True)
+app.add_typer(datasets_app, name="datasets")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ModelOption = Annotated[str, typer.Option(help="Name of a model that ships, or a model folder.")]
@@ -172,6 +174,103 @@ def demo(
         ("picture", result.picture),
     ):
         print(f"{label:>9}: {path}")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train(
+    context: typer.Context,
+    pipeline: Annotated[str, typer.Argument(help="ct_lowdose, natural_gaussian or natural_srgb.")],
+    overlay: Annotated[
+        list[str] | None, typer.Option(help="Another config of the pipeline on top, e.g. in_house; repeatable.")
+    ] = None,
+) -> None:
+    """Train a pipeline, as python -m monai.bundle run does in its folder; started again, it goes on.
+
+    Every value of its configs/train.json can be given: ctdenoise train ct_lowdose --dataset_dir DATA --output_dir OUT
+    --iterations 4000 --network#architecture dncnn. Under torchrun each process takes its share of the batch.
+    """
+    from ctdenoise.training.run import parse_overrides, run_pipeline
+
+    run_pipeline(pipeline, ["train", *(overlay or [])], parse_overrides(context.args))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def export(
+    context: typer.Context,
+    pipeline: Annotated[str, typer.Argument(help="The one that was trained.")],
+    overlay: Annotated[list[str] | None, typer.Option(help="As in training.")] = None,
+) -> None:
+    """Turn the best checkpoint of a training into a model folder for ctdenoise run --model.
+
+    Takes the values the training was given, and --model_dir.
+    """
+    from ctdenoise.training.run import parse_overrides, run_pipeline
+
+    run_pipeline(pipeline, ["train", *(overlay or []), "export"], parse_overrides(context.args))
+
+
+@datasets_app.command("list")
+def datasets_list(as_json: JsonOption = False) -> None:
+    """List the data sets there are cards of."""
+    from ctdenoise.training.resources import names, resource
+
+    titles = {n: json.loads((resource("datasets", n) / "dataset.json").read_text())["title"] for n in names("datasets")}
+    if as_json:
+        _print_json([{"name": name, "title": title} for name, title in titles.items()])
+        return
+    for name, title in titles.items():
+        print(f"{name:<20} {title}")
+
+
+@datasets_app.command("show")
+def datasets_show(name: Annotated[str, typer.Argument(help="Name of a data set.")]) -> None:
+    """Show a data set's card: origin, licence, how to obtain, split."""
+    from ctdenoise.training.resources import resource
+
+    print((resource("datasets", name) / "README.md").read_text(encoding="utf-8"))
+
+
+@datasets_app.command("prepare")
+def datasets_prepare(
+    name: Annotated[str, typer.Argument(help="Name of a data set.")],
+    path: Annotated[Path, typer.Argument(help="Where its files are.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The datalist; NAME.json if not given.")] = None,
+    validation: Annotated[
+        list[str] | None, typer.Option(help="CT: a patient to validate with, by PatientID or folder; repeatable.")
+    ] = None,
+) -> None:
+    """Check what was downloaded and write a MONAI datalist, split by patient."""
+    from ctdenoise.training.datasets import prepare, write_datalist
+
+    data = prepare(name, path, validation=validation or None)
+    target = output or Path(f"{name}.json")
+    write_datalist(data, target)
+    print(f"{target}: " + ", ".join(f"{len(items)} for {section}" for section, items in data.items()))
+
+
+@models_app.command("fetch")
+def models_fetch(
+    name: Annotated[str, typer.Argument(help="clip-rn50, clip-rn101, clip-rn50x4 or clip-rn50x16.")] = "clip-rn50",
+) -> None:
+    """Download CLIP's weights from the open_clip hub into its cache, to train on or to take to another machine."""
+    from ctdenoise.models.sources import clip_weights
+    from ctdenoise.models.weights import file_sha256
+
+    path = clip_weights(name)
+    print(f"{path}: SHA-256 {file_sha256(path)}")
+
+
+@models_app.command("import")
+def models_import(
+    checkpoint: Annotated[Path, typer.Argument(help="The authors' net_g_latest.pth.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Becomes a model folder.")],
+    name: Annotated[str | None, typer.Option(help="Of the model; the folder's if not given.")] = None,
+) -> None:
+    """Turn a checkpoint of the paper's authors into a model folder for ctdenoise run --model."""
+    from ctdenoise.models.authors import import_authors
+
+    description = import_authors(checkpoint, output, name=name)
+    print(f"{output}: {description.summary}")
 
 
 @models_app.command("list")

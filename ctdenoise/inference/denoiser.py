@@ -10,11 +10,11 @@ import torch
 from monai.transforms import Compose, InvertibleTransform
 from monai.utils import convert_to_tensor
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference.series import Progress, SeriesResult, denoise_folder
-from ctdenoise.models.denoiser import SIZE_MULTIPLE
+from ctdenoise.models.denoiser import NetworkConfig, apply_to_any_size
 from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_model
 from ctdenoise.transforms import ScaleHU, ToClipInput
 from ctdenoise.transforms.hounsfield import HU_RANGE
@@ -29,9 +29,9 @@ class Denoiser:
         Takes ``[B, C, H, W]`` in [0, 1] with H and W multiples of 16, and returns the same size; the first channel
         of what it returns is the image.
     hu_range
-        HU that become 0 and 1.
+        HU that become 0 and 1; None for a network of photographs.
     channels
-        What the network takes: 3 for the grey channel repeated, 1 for as it is.
+        What the network takes: 3 for colour or the grey channel repeated, 1 for grey.
     device
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     batch_size
@@ -55,7 +55,7 @@ class Denoiser:
         self,
         network: nn.Module,
         *,
-        hu_range: tuple[float, float] = HU_RANGE,
+        hu_range: tuple[float, float] | None = HU_RANGE,
         channels: int = 3,
         device: str = "auto",
         batch_size: int = 1,
@@ -65,8 +65,9 @@ class Denoiser:
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.description = description
         self.batch_size = batch_size
-        self._highest_hu = hu_range[1]
-        steps: list[InvertibleTransform | Callable[..., object]] = [ScaleHU(hu_range)]
+        self.channels = channels
+        self.hu_range = hu_range
+        steps: list[InvertibleTransform | Callable[..., object]] = [ScaleHU(hu_range)] if hu_range else []
         if channels == 3:
             steps.append(ToClipInput())
         self._to_network = Compose(steps)
@@ -86,7 +87,7 @@ class Denoiser:
         return cls(
             network,
             hu_range=description.hu_range,
-            channels=1 if description.network["grey_input"] == "conv" else 3,
+            channels=NetworkConfig(**description.network).in_channels,
             device=device,
             batch_size=batch_size,
             description=description,
@@ -110,10 +111,16 @@ class Denoiser:
 
         Raises
         ------
+        InputError
+            If the model is one of photographs.
         ValueError
             If shape or strength are not as above.
         """
         _check_strength(strength)
+        if self.hu_range is None:
+            raise InputError(
+                "expected a model of CT, found one of photographs", hint="ctdenoise models list shows what there is"
+            )
         volume = np.asarray(hu, np.float32)
         if volume.ndim not in (2, 3) or 0 in volume.shape:
             raise ValueError(f"expected HU of shape [H, W] or [D, H, W], found {volume.shape}")
@@ -123,6 +130,47 @@ class Denoiser:
             for start in range(0, len(slices), self.batch_size)
         ]
         return np.concatenate(clean).reshape(volume.shape)
+
+    @torch.inference_mode()
+    def denoise_image(self, image: NDArray[np.floating], *, strength: float = 1.0) -> NDArray[np.float32]:
+        """Denoise a photograph.
+
+        Parameters
+        ----------
+        image
+            ``[H, W, 1]`` or ``[H, W, 3]``, any size, [0, 1]. A colour network sees grey as three equal channels; a
+            grey network sees colours one by one.
+        strength
+            0 returns the source, 1 the network's output, values in between blend linearly.
+
+        Returns
+        -------
+        ndarray
+            Same shape, float32, not clipped.
+
+        Raises
+        ------
+        InputError
+            If the model is one of CT.
+        ValueError
+            If shape or strength are not as above.
+        """
+        _check_strength(strength)
+        if self.hu_range is not None:
+            raise InputError(
+                "expected a model of photographs, found one of CT",
+                hint="a photograph has no HU; name another with --model",
+            )
+        source = np.asarray(image, np.float32)
+        if source.ndim != 3 or source.shape[2] not in (1, 3) or 0 in source.shape:
+            raise ValueError(f"expected [H, W, 1] or [H, W, 3], found {source.shape}")
+        channels = source.transpose(2, 0, 1)
+        if channels.shape[0] == 3 == self.channels:
+            clean = self._apply(torch.from_numpy(channels.copy())[np.newaxis])[0].numpy()
+        else:
+            inputs = [convert_to_tensor(self._to_network(c[np.newaxis]), track_meta=False) for c in channels]
+            clean = self._apply(torch.stack(inputs)).mean(dim=1).numpy()
+        return source + np.float32(strength) * (clean.transpose(1, 2, 0) - source)
 
     def denoise_series(
         self,
@@ -146,16 +194,21 @@ class Denoiser:
         ).results
 
     def _denoise_batch(self, hu: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
-        rows, columns = hu.shape[1:]
-        margins = ((0, 0), (0, -rows % SIZE_MULTIPLE), (0, -columns % SIZE_MULTIPLE))
-        padded = np.pad(np.minimum(hu, self._highest_hu), margins, mode="reflect")
+        assert self.hu_range is not None
+        highest = self.hu_range[1]
         # Plain tensors: MONAI's MetaTensor would follow every layer of the network, at a price.
-        inputs = [convert_to_tensor(self._to_network(image[np.newaxis]), track_meta=False) for image in padded]
-        batch = torch.stack(inputs).to(self.device).contiguous(memory_format=torch.channels_last)
-        output = self.network(batch).float().cpu()
-        clean = np.stack([np.asarray(self._to_network.inverse(image))[0, :rows, :columns] for image in output])
+        inputs = [
+            convert_to_tensor(self._to_network(image[np.newaxis]), track_meta=False)
+            for image in np.minimum(hu, highest)
+        ]
+        output = self._apply(torch.stack(inputs))
+        clean = np.stack([np.asarray(self._to_network.inverse(image))[0] for image in output])
         blended = clean if strength == 1 else hu + np.float32(strength) * (clean - hu)
-        return np.where(hu > self._highest_hu, hu, blended)
+        return np.where(hu > highest, hu, blended)
+
+    def _apply(self, batch: Tensor) -> Tensor:
+        """Send ``[B, C, H, W]`` of any size through the network."""
+        return apply_to_any_size(self.network, batch.to(self.device)).float().cpu()
 
 
 def _check_strength(strength: float) -> None:

@@ -141,7 +141,7 @@ def model_entry(description: ModelDescription | None, network: nn.Module) -> dic
         for name, value in network.state_dict().items():
             digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
         return {"name": "custom", "sha256": digest.hexdigest()}
-    return {
+    entry = {
         "name": description.name,
         "version": description.version,
         "sha256": description.sha256,
@@ -149,6 +149,7 @@ def model_entry(description: ModelDescription | None, network: nn.Module) -> dic
         "encoder_sha256": description.encoder_sha256,
         "decoder_sha256": description.decoder_sha256,
     }
+    return {key: value for key, value in entry.items() if value is not None}
 
 
 def write_manifest(path: Path, content: dict[str, Any]) -> None:

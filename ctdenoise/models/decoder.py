@@ -22,7 +22,8 @@ def _conv_block(in_channels: int, out_channels: int) -> nn.Sequential:
 class FeatureDecoder(nn.Module):
     """Four times ×2 upsampling with skip connections, bias-free and without a global residual.
 
-    Bias-free makes it positively homogeneous: features scaled by a > 0 give an image scaled by a.
+    Bias-free makes it positively homogeneous: features scaled by a > 0 give an image scaled by a. The last block, at
+    full resolution, never computes in less than float32, whatever autocast says: a step of bfloat16 is 8 HU at 0 HU.
 
     Parameters
     ----------
@@ -34,17 +35,33 @@ class FeatureDecoder(nn.Module):
     align_corners
         How bilinear upsampling places its samples. True is what published weights were trained with; False
         (half-pixel) is the only one for which a tile gives what the whole image gives.
+    levels
+        How many of the encoder's maps are used, finest first: 4 in the paper, fewer for its ablation.
+    image_feature
+        Whether the noisy image itself is a feature, as in the paper; False for its ablation.
     """
 
-    def __init__(self, channels: Sequence[int], *, out_channels: int = 1, align_corners: bool = False) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int],
+        *,
+        out_channels: int = 1,
+        align_corners: bool = False,
+        levels: int = 4,
+        image_feature: bool = True,
+    ) -> None:
         super().__init__()
+        if not 1 <= levels <= 4:
+            raise ValueError(f"levels: expected 1 to 4, found {levels}")
         self.align_corners = align_corners
-        deepest = channels[-1]
-        widths = [deepest // divisor for divisor in (2, 4, 8, 16, 16)]
-        self.bottleneck = _conv_block(deepest, widths[0])
+        self.levels = levels
+        self.image_feature = image_feature
+        widths = [channels[-1] // divisor for divisor in (2, 4, 8, 16, 16)][-levels - 1 :]
+        skips = [channels[0] if image_feature else 0, *channels[1:levels]]
+        self.bottleneck = _conv_block(channels[levels], widths[0])
         self.up = nn.ModuleList(
             _conv_block(below + skip, width)
-            for below, skip, width in zip(widths[:-1], reversed(channels[:-1]), widths[1:], strict=True)
+            for below, skip, width in zip(widths[:-1], reversed(skips), widths[1:], strict=True)
         )
         self.last = nn.Conv2d(widths[-1], out_channels, 3, padding=1, bias=False)
 
@@ -59,11 +76,19 @@ class FeatureDecoder(nn.Module):
         Returns
         -------
         Tensor
-            ``[B, out_channels, H, W]``, in the units of the input image, not clamped.
+            ``[B, out_channels, H, W]``, in the units of the input image, float32, not clamped.
         """
-        x = self.bottleneck(features[-1])
-        for block, skip in zip(self.up, reversed(features[:-1]), strict=True):
-            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=self.align_corners)
-            x = block(torch.cat((x, skip), dim=1))
-        image: Tensor = self.last(x)
-        return image
+        image, *maps = features[: self.levels + 1]
+        x = self.bottleneck(maps[-1])
+        for block, skip in zip(self.up, reversed(maps[:-1]), strict=False):
+            x = block(torch.cat((self._upsample(x), skip), dim=1))
+        with torch.autocast(x.device.type, enabled=False):
+            exact = torch.promote_types(x.dtype, torch.float32)
+            x = self._upsample(x.to(exact))
+            if self.image_feature:
+                x = torch.cat((x, image.to(exact)), dim=1)
+            clean: Tensor = self.last(self.up[-1](x))
+        return clean
+
+    def _upsample(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=self.align_corners)

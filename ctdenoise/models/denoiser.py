@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ctdenoise.models.augmentation import ProgressiveFeatureAugmentation
+from ctdenoise.models.baselines import REDCNN, DnCNN
 from ctdenoise.models.decoder import FeatureDecoder
 from ctdenoise.models.encoder import BatchNormMode, FeatureEncoder, build_encoder
 
@@ -22,23 +25,39 @@ class NetworkConfig:
 
     Parameters
     ----------
+    architecture
+        ``"clip"`` is the paper's; ``"dncnn"`` and ``"redcnn"`` are baselines without an encoder, of which only
+        `out_channels` holds.
     encoder
-        A name :func:`~ctdenoise.models.encoder.build_encoder` knows.
+        A layout :func:`~ctdenoise.models.encoder.build_encoder` knows; None for the baselines.
     grey_input
         How one channel becomes the encoder's three: ``"conv"`` learns a bias-free 1×1 convolution, as the paper
         does for CT; ``"repeat"`` repeats the channel.
     out_channels
         1 for CT and grey images, 3 for colour.
-    align_corners
+    align_corners, levels, image_feature
         See :class:`~ctdenoise.models.decoder.FeatureDecoder`.
+
+    Raises
+    ------
+    ValueError
+        If a value is none of these, or they contradict one another.
     """
 
-    encoder: str = "RN50"
+    architecture: Literal["clip", "dncnn", "redcnn"] = "clip"
+    encoder: str | None = None
     grey_input: Literal["conv", "repeat"] = "repeat"
     out_channels: int = 1
     align_corners: bool = False
+    levels: int = 4
+    image_feature: bool = True
 
     def __post_init__(self) -> None:
+        if self.architecture not in ("clip", "dncnn", "redcnn"):
+            raise ValueError(f"architecture: expected 'clip', 'dncnn' or 'redcnn', found {self.architecture!r}")
+        if (self.encoder is None) == (self.architecture == "clip"):
+            wanted = "an encoder" if self.architecture == "clip" else "no encoder"
+            raise ValueError(f"architecture {self.architecture!r}: expected {wanted}, found {self.encoder!r}")
         if self.grey_input not in ("conv", "repeat"):
             raise ValueError(f"grey_input: expected 'conv' or 'repeat', found {self.grey_input!r}")
         if self.grey_input == "conv" and self.out_channels != 1:
@@ -46,6 +65,11 @@ class NetworkConfig:
                 "grey_input='conv' is for grey images: expected out_channels=1, "
                 f"found {self.out_channels}; use grey_input='repeat' for colour"
             )
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the image the network is given."""
+        return 3 if self.architecture == "clip" and self.grey_input == "repeat" else self.out_channels
 
 
 class ClipDenoiser(nn.Module):
@@ -97,10 +121,6 @@ class ClipDenoiser(nn.Module):
         clean: Tensor = self.decoder(self.augmentation(self.encoder(image)))
         return clean
 
-    def decoder_state(self) -> dict[str, Tensor]:
-        """Return the weights that are not the encoder's: what a decoder file holds."""
-        return {name: value for name, value in self.state_dict().items() if not name.startswith("encoder.")}
-
 
 def build_network(
     config: NetworkConfig,
@@ -109,7 +129,7 @@ def build_network(
     batch_norm: BatchNormMode = "frozen",
     trainable_encoder: bool = False,
     seed: int | None = None,
-) -> ClipDenoiser:
+) -> nn.Module:
     """Build a network with random weights.
 
     Parameters
@@ -117,13 +137,32 @@ def build_network(
     config
         The layout.
     gamma, batch_norm, trainable_encoder
-        Matter in training only.
+        Matter in training only, and to a :class:`ClipDenoiser` only.
     seed
         Makes the initial weights repeatable without touching torch's global generator.
     """
     with torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
+        if config.encoder is None:
+            return {"dncnn": DnCNN, "redcnn": REDCNN}[config.architecture](config.out_channels)
         encoder = build_encoder(config.encoder, batch_norm=batch_norm, trainable=trainable_encoder)
-        decoder = FeatureDecoder(encoder.channels, out_channels=config.out_channels, align_corners=config.align_corners)
+        decoder = FeatureDecoder(
+            encoder.channels,
+            out_channels=config.out_channels,
+            align_corners=config.align_corners,
+            levels=config.levels,
+            image_feature=config.image_feature,
+        )
         return ClipDenoiser(encoder, decoder, grey_input=config.grey_input, gamma=gamma)
+
+
+def apply_to_any_size(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+    """Send ``[B, C, H, W]`` of any size through a network, reflected at the edges to multiples of 16."""
+    rows, columns = image.shape[-2:]
+    margins = ((0, 0), (0, 0), (0, -rows % SIZE_MULTIPLE), (0, -columns % SIZE_MULTIPLE))
+    if any(after for _, after in margins):
+        # NumPy reflects as often as it takes; torch refuses margins larger than the image.
+        image = torch.from_numpy(np.pad(image.cpu().numpy(), margins, mode="reflect")).to(image.device)
+    clean: Tensor = network(image.contiguous(memory_format=torch.channels_last))[..., :rows, :columns]
+    return clean

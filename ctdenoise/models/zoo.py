@@ -7,12 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ctdenoise.errors import InputError
 
 if TYPE_CHECKING:
-    from ctdenoise.models.denoiser import ClipDenoiser
+    from torch import nn
+
+    from ctdenoise.models.encoder import FeatureEncoder
 
 #: What ships: one folder a model, and ``encoders/`` with the files they share.
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -32,9 +34,9 @@ class ModelDescription:
     network
         Fields of :class:`~ctdenoise.models.denoiser.NetworkConfig`.
     hu_range
-        HU that become 0 and 1.
+        HU that become 0 and 1; None for models of photographs.
     encoder_file, decoder_file
-        Relative to the folder of ``model.json``.
+        Relative to the folder of ``model.json``. A baseline has no encoder.
     encoder_sha256, decoder_sha256
         Of these files. A decoder works only with the encoder it was trained on.
     """
@@ -44,18 +46,18 @@ class ModelDescription:
     summary: str
     licence: str
     training_data: str
-    encoder_name: str
+    encoder_name: str | None
     network: Mapping[str, Any]
-    hu_range: tuple[float, float]
-    encoder_file: str
-    encoder_sha256: str
+    hu_range: tuple[float, float] | None
+    encoder_file: str | None
+    encoder_sha256: str | None
     decoder_file: str
     decoder_sha256: str
 
     @property
     def sha256(self) -> str:
         """Identifies the pair of weights files."""
-        return hashlib.sha256(f"{self.encoder_sha256}{self.decoder_sha256}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.encoder_sha256 or ''}{self.decoder_sha256}".encode()).hexdigest()
 
 
 def available() -> list[str]:
@@ -92,7 +94,7 @@ def describe(name_or_path: str | Path) -> ModelDescription:
     path = model_folder(name_or_path) / "model.json"
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        fields["hu_range"] = tuple(fields["hu_range"])
+        fields["hu_range"] = fields["hu_range"] and tuple(fields["hu_range"])
         return ModelDescription(**fields)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"expected the fields of a model description, found: {error}", path=path) from error
@@ -113,6 +115,8 @@ def verify(name_or_path: str | Path) -> ModelDescription:
         (description.encoder_file, description.encoder_sha256),
         (description.decoder_file, description.decoder_sha256),
     ):
+        if file is None:
+            continue
         path = folder / file
         if not path.is_file():
             raise InputError("expected a weights file, found nothing there", path=path)
@@ -126,7 +130,7 @@ def verify(name_or_path: str | Path) -> ModelDescription:
     return description
 
 
-def load_model(name_or_path: str | Path) -> tuple[ClipDenoiser, ModelDescription]:
+def load_model(name_or_path: str | Path) -> tuple[nn.Module, ModelDescription]:
     """Build a model's network with its verified weights, in evaluation mode, on the CPU, float32.
 
     Raises
@@ -140,16 +144,18 @@ def load_model(name_or_path: str | Path) -> tuple[ClipDenoiser, ModelDescription
     description = verify(name_or_path)
     folder = model_folder(name_or_path)
     network = build_network(NetworkConfig(**description.network))
-    load_encoder(network.encoder, folder / description.encoder_file)
+    if description.encoder_file is not None:
+        load_encoder(cast("FeatureEncoder", network.encoder), folder / description.encoder_file)
     load_decoder(network, folder / description.decoder_file)
     return network.eval(), description
 
 
 def save_model(
-    model: ClipDenoiser,
+    model: nn.Module,
     folder: Path,
     *,
     encoder_file: str = "encoder.safetensors",
+    dtype: str = "float16",
     **description: Any,
 ) -> ModelDescription:
     """Write a network as a model folder.
@@ -162,6 +168,8 @@ def save_model(
         Made if it is not there.
     encoder_file
         Relative to `folder`. If this file exists, it stays as it is and must hold the network's encoder.
+    dtype
+        Of the convolutions in the files: ``"float16"`` or ``"float32"``.
     description
         The other fields of :class:`ModelDescription`, without file hashes.
 
@@ -170,19 +178,23 @@ def save_model(
     InputError
         If `encoder_file` exists and holds other weights.
     """
-    from ctdenoise.models.weights import check_encoder, file_sha256, save_weights
+    import torch
+
+    from ctdenoise.models.weights import check_encoder, decoder_state, file_sha256, save_weights
 
     folder.mkdir(parents=True, exist_ok=True)
+    stored_as = getattr(torch, dtype)
     encoder, decoder = folder / encoder_file, folder / "decoder.safetensors"
-    if encoder.exists():
-        check_encoder(model.encoder, encoder)
-    else:
+    has_encoder = description["network"].get("encoder") is not None
+    if has_encoder and encoder.exists():
+        check_encoder(cast("nn.Module", model.encoder), encoder)
+    elif has_encoder:
         encoder.parent.mkdir(parents=True, exist_ok=True)
-        save_weights(model.encoder.state_dict(), encoder)
-    save_weights(model.decoder_state(), decoder)
+        save_weights(cast("nn.Module", model.encoder).state_dict(), encoder, dtype=stored_as)
+    save_weights(decoder_state(model), decoder, dtype=stored_as)
     full = ModelDescription(
-        encoder_file=encoder_file,
-        encoder_sha256=file_sha256(encoder),
+        encoder_file=encoder_file if has_encoder else None,
+        encoder_sha256=file_sha256(encoder) if has_encoder else None,
         decoder_file=decoder.name,
         decoder_sha256=file_sha256(decoder),
         **description,

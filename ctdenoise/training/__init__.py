@@ -1,16 +1,39 @@
 """What the bundles in ``pipelines/`` instantiate and MONAI does not have."""
 
-from ctdenoise.training.data import LoadCTSliced, list_ct_slices
+from ctdenoise.training.data import LoadCTSliced, LoadPhotographd, slabs, validation_set
+from ctdenoise.training.datasets import load_data, prepare
 from ctdenoise.training.export import export_model
-from ctdenoise.training.handlers import GradientClipping, latest_checkpoint, resume
-from ctdenoise.training.network import initialise_network
+from ctdenoise.training.handlers import (
+    GradientClipping,
+    SeedEachEpoch,
+    TrainingProgress,
+    best_checkpoint,
+    checkpoint,
+    key_metric,
+    latest_checkpoint,
+    resume,
+)
+from ctdenoise.training.mixup import PrepareMixedBatch
+from ctdenoise.training.network import WholeImageInferer, calibrate, initialise_network
 
 __all__ = [
     "GradientClipping",
     "LoadCTSliced",
+    "LoadPhotographd",
+    "PrepareMixedBatch",
+    "SeedEachEpoch",
+    "TrainingProgress",
+    "WholeImageInferer",
+    "best_checkpoint",
+    "calibrate",
+    "checkpoint",
     "export_model",
     "initialise_network",
+    "key_metric",
     "latest_checkpoint",
-    "list_ct_slices",
+    "load_data",
+    "prepare",
     "resume",
+    "slabs",
+    "validation_set",
 ]

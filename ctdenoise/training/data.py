@@ -1,59 +1,20 @@
-"""CT slices as MONAI data."""
+"""Datalists to images: what the bundles read, and with what noise they validate."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monai.data import set_rnd
 from monai.transforms import MapTransform
 from numpy.typing import NDArray
 
-from ctdenoise.errors import InputError
-from ctdenoise.io.dicom import discover, read_slice
-
-
-def list_ct_slices(root: str | Path, patients: Sequence[str], *, slab_mm: float = 0.0) -> list[dict[str, list[str]]]:
-    """List the CT slices of some patients as a MONAI datalist.
-
-    Parameters
-    ----------
-    root
-        A folder with one sub-folder for each patient.
-    patients
-        Names of the sub-folders; splitting by them splits by patient.
-    slab_mm
-        Thickness that neighbouring slices are to be averaged over, for quieter images; 0 leaves slices alone.
-
-    Returns
-    -------
-    list
-        ``{"image": paths}`` for each slice or slab, series by series in slice order.
-
-    Raises
-    ------
-    InputError
-        If a patient has no CT slices.
-    """
-    items: list[dict[str, list[str]]] = []
-    for patient in patients:
-        folder = Path(root, patient)
-        found = discover(folder).series
-        if not found:
-            raise InputError("expected CT slices, found none", path=folder)
-        for series in found:
-            files = series.slices
-            spacing = _spacing([f.position for f in files if f.position is not None])
-            count = min(len(files), max(1, round(slab_mm / spacing))) if spacing else 1
-            for start in range(len(files) - count + 1):
-                items.append({"image": [str(f.path) for f in files[start : start + count]]})
-    return items
-
-
-def _spacing(positions: list[float]) -> float:
-    """Median distance of neighbouring slices in mm; 0 where there is none."""
-    return float(np.median(np.abs(np.diff(positions)))) if len(positions) > 1 else 0.0
+from ctdenoise.io.dicom import read_slice
+from ctdenoise.io.images import read_image
+from ctdenoise.training.datasets import Item
 
 
 class LoadCTSliced(MapTransform):
@@ -61,10 +22,81 @@ class LoadCTSliced(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read each key."""
-        read = {key: _average(data[key])[np.newaxis] for key in self.key_iterator(data)}
-        return {**data, **read}
+        return {**data, **{key: _average(data[key])[np.newaxis] for key in self.key_iterator(data)}}
 
 
 def _average(paths: Sequence[str]) -> NDArray[np.float32]:
     average: NDArray[np.float32] = np.mean([read_slice(Path(path)).hu for path in paths], axis=0, dtype=np.float32)
     return average
+
+
+class LoadPhotographd(MapTransform):
+    """Read the image file each key names: colour, ``[3, H, W]`` float32 in [0, 1]."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Read each key."""
+        return {**data, **{key: _colour(data[key]) for key in self.key_iterator(data)}}
+
+
+def _colour(path: str) -> NDArray[np.float32]:
+    values = read_image(Path(path)).values.transpose(2, 0, 1)
+    return np.ascontiguousarray(np.broadcast_to(values, (3, *values.shape[1:])))
+
+
+def slabs(items: Sequence[Item], thickness_mm: float) -> list[Item]:
+    """Let neighbouring CT slices of a series stand together, to be averaged for less noise.
+
+    Parameters
+    ----------
+    items
+        As :func:`~ctdenoise.training.datasets.prepare` lists them, each with ``series`` and ``position``.
+    thickness_mm
+        Of what is averaged; 0 leaves slices alone.
+
+    Returns
+    -------
+    list
+        An item for each position of the slab along its series.
+    """
+    grouped: list[Item] = []
+    for _, group in groupby(items, key=lambda item: item.get("series")):
+        series = list(group)
+        positions = [item["position"] for item in series if item.get("position") is not None]
+        spacing = float(np.median(np.abs(np.diff(positions)))) if len(positions) > 1 else 0.0
+        count = min(len(series), max(1, round(thickness_mm / spacing))) if spacing else 1
+        for start in range(len(series) - count + 1):
+            together = series[start : start + count]
+            grouped.append({**together[0], "image": [path for item in together for path in item["image"]]})
+    return grouped
+
+
+def validation_set(
+    items: Sequence[Item],
+    load: Callable[[Any], Any],
+    noise: Callable[[Any], Any],
+    *,
+    count: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Read what to validate with, once: real pairs as they are, clean images with the same noise each time.
+
+    Parameters
+    ----------
+    items
+        Of which `count` are taken, evenly spread.
+    load
+        Reads ``image`` and, if there is one, ``label``.
+    noise
+        Random transform that adds noise to ``image``; for items without a ``label`` only.
+    count, seed
+        How many, and of the noise.
+    """
+    chosen = [items[i] for i in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
+    loaded = []
+    for index, item in enumerate(chosen):
+        data = load(item)
+        if "label" not in data:
+            set_rnd(noise, seed + index)
+            data = noise({**data, "label": data["image"]})
+        loaded.append({key: data[key] for key in ("image", "label")})
+    return loaded

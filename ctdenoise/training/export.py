@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ctdenoise.models.zoo import save_model
-from ctdenoise.training.network import initialise_network
+from ctdenoise.errors import InputError
+from ctdenoise.models.denoiser import build_network
+from ctdenoise.models.zoo import ModelDescription, save_model
+from ctdenoise.training.network import network_config
 
 
 def export_model(
-    checkpoint: str | Path, folder: str | Path, *, network: Mapping[str, Any], description: Mapping[str, Any]
-) -> None:
+    checkpoint: str | Path | None,
+    folder: str | Path,
+    *,
+    network: Mapping[str, Any],
+    encoder: str,
+    trainable_encoder: bool,
+    description: Mapping[str, Any],
+) -> ModelDescription:
     """Write ``encoder.safetensors``, ``decoder.safetensors`` and ``model.json`` from a checkpoint.
 
     Parameters
@@ -23,11 +32,22 @@ def export_model(
         What MONAI's ``CheckpointSaver`` wrote, with the network under ``model``.
     folder
         The model's folder; made if it is not there.
-    network
-        Fields of :class:`~ctdenoise.models.denoiser.NetworkConfig`.
+    network, encoder, trainable_encoder
+        As in training. An encoder that was trained here is not called by the name of what it started from alone.
     description
-        Fields of :class:`~ctdenoise.models.zoo.ModelDescription` other than network and hashes.
+        Fields of :class:`~ctdenoise.models.zoo.ModelDescription` other than network, encoder name and hashes.
+
+    Raises
+    ------
+    InputError
+        If there is no checkpoint.
     """
-    model = initialise_network(network, gamma=0.0)
+    if checkpoint is None:
+        raise InputError(
+            "expected a checkpoint of a training, found none", hint="train first, or give --checkpoint_file"
+        )
+    config = network_config(network, encoder)
+    model = build_network(config)
     model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
-    save_model(model, Path(folder), network=network, **description)
+    name = None if config.encoder is None else f"{encoder}-trained" if trainable_encoder else encoder
+    return save_model(model, Path(folder), **{"encoder_name": name, **description}, network=asdict(config))

@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.engines import Trainer
+from ignite.engine import Engine, Events
+from ignite.handlers import ProgressBar
+from ignite.utils import manual_seed
+from monai.data import set_rnd
+from monai.engines import Evaluator, Trainer
 from monai.engines.utils import IterationEvents
 from monai.handlers import CheckpointLoader
 
@@ -31,8 +35,77 @@ class GradientClipping:
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
 
     def __call__(self, engine: Trainer) -> None:
-        """Clip now."""
+        """Clip now; gradients that mixed precision scaled up are scaled down first."""
+        if engine.scaler is not None:
+            engine.scaler.unscale_(engine.optimizer)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_norm)
+
+
+class SeedEachEpoch:
+    """Seed crops, noise and feature augmentation anew in each epoch, differently in each process and worker.
+
+    What an epoch draws depends on its number alone, so that a training that was cut off and resumed draws what it
+    would have drawn.
+
+    Parameters
+    ----------
+    seed
+        Of the training.
+    rank
+        Of this process among several.
+    """
+
+    def __init__(self, seed: int, rank: int = 0) -> None:
+        self.seed = seed
+        self.rank = rank
+
+    def attach(self, engine: Trainer) -> None:
+        """Seed when an epoch of `engine` begins, before its loader starts workers."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Trainer) -> None:
+        """Seed now."""
+        seed = self.seed + 1_000_003 * self.rank + engine.state.epoch
+        manual_seed(seed)
+        set_rnd(engine.data_loader.dataset, seed)
+
+
+class TrainingProgress:
+    """A bar on a terminal, nothing in a pipe: loss, learning rate, validation PSNR, time left.
+
+    Parameters
+    ----------
+    optimizer
+        Whose learning rate.
+    evaluator
+        Whose key metric.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, evaluator: Evaluator) -> None:
+        self.optimizer = optimizer
+        self.evaluator = evaluator
+
+    def attach(self, engine: Trainer) -> None:
+        """Show the whole training of `engine` as one bar."""
+        # tqdm takes disable=None for "unless on a terminal".
+        bar = ProgressBar(desc="training", persist=True, disable=None, bar_format=None)
+        bar.attach(
+            engine,
+            output_transform=lambda output: self.values(output["loss"].item()),
+            event_name=Events.ITERATION_COMPLETED,
+            closing_event_name=Events.COMPLETED,
+        )
+
+    def values(self, loss: float) -> dict[str, str]:
+        """Return what stands behind the bar."""
+        shown = {"loss": f"{loss:.5f}", "lr": f"{self.optimizer.param_groups[0]['lr']:.2e}"}
+        metric = self.evaluator.state.metrics.get(self.evaluator.state.key_metric_name)
+        return shown if metric is None else {**shown, "validation PSNR": f"{metric:.2f} dB"}
+
+
+def key_metric(engine: Engine) -> float:
+    """Return an evaluator's latest key metric, for early stopping."""
+    return float(engine.state.metrics[engine.state.key_metric_name])
 
 
 def latest_checkpoint(folder: str | Path) -> Path | None:
@@ -40,7 +113,22 @@ def latest_checkpoint(folder: str | Path) -> Path | None:
     return max(Path(folder).glob("latest_*.pt"), key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
-def resume(trainer: Trainer, folder: str | Path, load_dict: dict[str, Any]) -> None:
+def best_checkpoint(folder: str | Path) -> Path | None:
+    """Return the ``best_…key_metric=….pt`` of highest metric that ``CheckpointSaver`` wrote into `folder`, or None."""
+    return max(
+        Path(folder).glob("best_*key_metric=*.pt"), key=lambda path: float(path.stem.partition("=")[2]), default=None
+    )
+
+
+def checkpoint(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, lr_scheduler: Any, trainer: Trainer
+) -> dict[str, Any]:
+    """Return what a checkpoint holds, so that a resumed training is in the same state; for ``CheckpointSaver``."""
+    content = {"model": model, "optimizer": optimizer, "lr_scheduler": lr_scheduler, "trainer": trainer}
+    return content if trainer.scaler is None else {**content, "scaler": trainer.scaler}
+
+
+def resume(trainer: Trainer, folder: str | Path, content: dict[str, Any]) -> None:
     """Let `trainer` start where the latest checkpoint in `folder` ended, if there is one.
 
     Parameters
@@ -49,9 +137,9 @@ def resume(trainer: Trainer, folder: str | Path, load_dict: dict[str, Any]) -> N
         Not yet running.
     folder
         Where checkpoints are.
-    load_dict
-        What the checkpoint holds; the trainer itself, under ``trainer``, carries epoch and iteration.
+    content
+        From :func:`checkpoint`; the trainer itself carries epoch and iteration.
     """
     path = latest_checkpoint(folder)
     if path is not None:
-        CheckpointLoader(str(path), load_dict, map_location="cpu")(trainer)
+        CheckpointLoader(str(path), content, map_location="cpu")(trainer)

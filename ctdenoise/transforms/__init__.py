@@ -1,7 +1,8 @@
 """Pixel-value changes as MONAI transforms, in array and dictionary (``…d``) form."""
 
+from ctdenoise.transforms.camera import RandCameraNoised
 from ctdenoise.transforms.clip_input import ToClipInput, ToClipInputd
 from ctdenoise.transforms.hounsfield import ScaleHU, ScaleHUd
 from ctdenoise.transforms.noise import RandCTNoise, RandCTNoised
 
-__all__ = ["RandCTNoise", "RandCTNoised", "ScaleHU", "ScaleHUd", "ToClipInput", "ToClipInputd"]
+__all__ = ["RandCTNoise", "RandCTNoised", "RandCameraNoised", "ScaleHU", "ScaleHUd", "ToClipInput", "ToClipInputd"]

@@ -42,3 +42,36 @@ def test_every_map_matters():
     for i in range(5):
         without = [torch.zeros_like(f) if j == i else f for j, f in enumerate(maps)]
         assert not torch.equal(decoder(without), whole)
+
+
+def test_fewer_levels_leave_out_the_deepest_maps():
+    decoder = FeatureDecoder(CHANNELS, levels=2)
+    maps = features()
+    assert [tuple(b[0].weight.shape[:2]) for b in (decoder.bottleneck, *decoder.up)] == [
+        (128, 256),
+        (64, 192),
+        (64, 67),
+    ]
+    clean = decoder(maps)
+    assert clean.shape == (1, 1, 32, 32)
+    other = [*maps[:3], torch.rand_like(maps[3]), torch.rand_like(maps[4])]
+    assert torch.equal(decoder(other), clean)
+
+
+def test_without_the_image_as_a_feature_the_image_does_not_matter():
+    decoder = FeatureDecoder(CHANNELS, image_feature=False)
+    maps = features()
+    assert decoder.up[-1][0].weight.shape[1] == 64
+    assert torch.equal(decoder([torch.rand_like(maps[0]), *maps[1:]]), decoder(maps))
+
+
+def test_the_last_block_is_float32_under_autocast():
+    decoder = FeatureDecoder(CHANNELS)
+    maps = features()
+    exact = decoder(maps)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = decoder(maps)
+        assert decoder.bottleneck(maps[-1]).dtype == torch.bfloat16
+    assert mixed.dtype == torch.float32
+    assert not torch.equal(mixed, mixed.bfloat16().float())  # finer than bfloat16 can say
+    torch.testing.assert_close(mixed, exact, rtol=0.05, atol=1e-3)

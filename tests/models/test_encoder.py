@@ -53,7 +53,7 @@ def test_frozen_means_no_parameter_and_no_buffer_changes_in_training(name):
 
 
 def test_adapt_lets_batch_norm_drift_as_the_reference_does_but_no_weight():
-    network = build_network(NetworkConfig(), batch_norm="adapt", seed=0).train()
+    network = build_network(NetworkConfig(encoder="RN50"), batch_norm="adapt", seed=0).train()
     before = copy.deepcopy(network.encoder.state_dict())
     network(torch.rand(2, 1, 32, 32)).mean().backward()
     after = network.encoder.state_dict()

@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 import SimpleITK
+from PIL import Image
 
 from ctdenoise.errors import InputError
-from ctdenoise.inference import denoise_path
+from ctdenoise.inference import Denoiser, denoise_path
+from tests.conftest import Halve
 
 
 def make_volume(path, *, dtype=np.int16, shape=(3, 20, 24), low=-1000):
@@ -88,3 +90,61 @@ def test_what_is_no_volume_of_hu_is_refused(tmp_path, halve):
     with pytest.raises(InputError, match=r"found 3 dimensions, 3 component\(s\)"):
         denoise_path(halve, tmp_path / "rgb.mha", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def photographs() -> Denoiser:
+    """Darkens by half."""
+    return Denoiser(Halve(), hu_range=None)
+
+
+@pytest.mark.parametrize(("dtype", "channels"), [(np.uint8, 3), (np.uint16, 3), (np.uint8, 1), (np.uint8, 4)])
+def test_a_photograph_becomes_one_of_its_kind(dtype, channels, tmp_path):
+    array = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (21, 34, channels), dtype=dtype)
+    flat = array[..., 0] if channels == 1 else array
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(flat, isVector=channels > 1), tmp_path / "in.png")
+    result = denoise_path(photographs(), tmp_path / "in.png", tmp_path / "out")
+    out = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(tmp_path / "out" / "in.png")).reshape(array.shape)
+    assert out.dtype == dtype
+    colours = slice(0, 1 if channels == 1 else 3)
+    np.testing.assert_allclose(out[..., colours], array[..., colours] / 2, atol=1)
+    np.testing.assert_array_equal(out[..., 3:], array[..., 3:])
+    assert [r.written for r in result.results] == [1]
+    assert [r.written for r in denoise_path(photographs(), tmp_path / "in.png", tmp_path / "out").results] == [0]
+
+
+def test_a_folder_of_photographs_keeps_its_folders_and_names_what_failed(tmp_path):
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    for name in ("x.png", "a/y.jpg"):
+        Image.fromarray(np.full((20, 30, 3), 200, np.uint8)).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "broken.png").write_bytes(b"junk")
+    result = denoise_path(photographs(), tmp_path / "in", tmp_path / "out")
+    assert result.failed
+    assert [s.path.name for s in result.skipped] == ["broken.png"]
+    assert np.asarray(Image.open(tmp_path / "out" / "a" / "y.jpg")).mean() == pytest.approx(100, abs=2)
+    written = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.???"))
+    assert written == ["a/y.jpg", "x.png"]
+    with pytest.raises(InputError, match="must not be inside the input"):
+        denoise_path(photographs(), tmp_path / "in", tmp_path / "in" / "out")
+
+
+def test_models_of_ct_and_of_photographs_do_not_mix(tmp_path, identity):
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "x.png")
+    with pytest.raises(InputError, match="expected a model of photographs, found one of CT"):
+        denoise_path(identity, tmp_path / "x.png", tmp_path / "out")
+    with pytest.raises(InputError, match="expected a model of CT, found one of photographs"):
+        photographs()(np.zeros((20, 20)))
+    (tmp_path / "dicom").mkdir()
+    with pytest.raises(InputError, match="expected PNG, TIFF, JPEG or BMP images, found none"):
+        denoise_path(photographs(), tmp_path / "dicom", tmp_path / "out")
+
+
+def test_grey_and_colour_go_through_networks_of_either():
+    colour = np.random.default_rng(0).random((17, 19, 3))
+    grey = colour[..., :1]
+    for channels in (1, 3):
+        denoiser = Denoiser(Halve(), hu_range=None, channels=channels)
+        np.testing.assert_allclose(denoiser.denoise_image(grey), grey / 2, atol=1e-6)
+        np.testing.assert_allclose(denoiser.denoise_image(colour), colour / 2, atol=1e-6)
+        np.testing.assert_allclose(denoiser.denoise_image(colour, strength=0.5), colour * 0.75, atol=1e-6)
+    with pytest.raises(ValueError, match=r"expected \[H, W, 1\] or \[H, W, 3\]"):
+        denoiser.denoise_image(grey[..., 0])

@@ -1,0 +1,170 @@
+"""The file runner: NIfTI, NRRD and MetaImage volumes slice by slice, photographs whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ctdenoise.errors import InputError
+from ctdenoise.inference.manifest import begin_manifest, model_entry, read_manifest, write_manifest
+from ctdenoise.inference.series import FolderResult, Progress, SeriesResult, denoise_folder
+from ctdenoise.io.dicom.discover import Skipped
+from ctdenoise.io.images import is_image, read_image
+from ctdenoise.io.volumes import is_volume, read_volume
+
+if TYPE_CHECKING:
+    from ctdenoise.inference.denoiser import Denoiser
+
+
+def denoise_path(
+    denoiser: Denoiser,
+    source: Path,
+    output: Path,
+    *,
+    strength: float = 1.0,
+    overwrite: bool = False,
+    series: str | None = None,
+    progress: Progress | None = None,
+) -> FolderResult:
+    """Denoise whatever `source` is: a volume, photographs if the model is for them, or anything with DICOM in it.
+
+    Raises
+    ------
+    InputError
+        If there is nothing the model is for, or `output` cannot be used.
+    """
+    options: dict[str, Any] = {"strength": strength, "overwrite": overwrite, "progress": progress}
+    if denoiser.hu_range is None or (is_image(source) and source.is_file()):
+        return denoise_images(denoiser, source, output, **options)
+    if is_volume(source) and not source.is_dir():
+        return FolderResult([denoise_volume(denoiser, source, output, **options)], ())
+    return denoise_folder(denoiser, source, output, series=series, **options)
+
+
+def denoise_images(
+    denoiser: Denoiser,
+    source: Path,
+    output: Path,
+    *,
+    strength: float = 1.0,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> FolderResult:
+    """Denoise a photograph, or all in a folder, into files of the same names in `output`, with manifests beside them.
+
+    Raises
+    ------
+    InputError
+        If there is none, or `output` cannot be used.
+    """
+    files = [p for p in sorted(source.rglob("*")) if p.is_file() and is_image(p)] if source.is_dir() else [source]
+    if not files:
+        raise InputError("expected PNG, TIFF, JPEG or BMP images, found none", path=source)
+    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+        raise InputError(
+            f"the output must not be inside the input, {source}", path=output, hint="choose another folder"
+        )
+    results, skipped = [], []
+    if progress:
+        progress.start(source.name, len(files), 0)
+    for file in files:
+        folder = output / file.parent.relative_to(source) if source.is_dir() else output
+        try:
+            results.append(_denoise_image(denoiser, file, folder, strength=strength, overwrite=overwrite))
+        except InputError as error:
+            if len(files) == 1:
+                raise
+            skipped.append(Skipped(error.path or file, error.reason, failed=True))
+        if progress:
+            progress.advance()
+    return FolderResult(results, tuple(skipped))
+
+
+def _denoise_image(denoiser: Denoiser, source: Path, output: Path, *, strength: float, overwrite: bool) -> SeriesResult:
+    photograph = read_image(source)
+    began = time.perf_counter()
+    manifest, earlier = _begin(denoiser, source, output, strength=strength, overwrite=overwrite, slices=1)
+    if earlier:
+        return earlier
+    clean = denoiser.denoise_image(photograph.values, strength=strength)
+    manifest["slices"].append({"index": 0, "seconds": round(time.perf_counter() - began, 3)})
+    return _finish(manifest, output / source.name, lambda target: photograph.write(clean, target), began)
+
+
+def denoise_volume(
+    denoiser: Denoiser,
+    source: Path,
+    output: Path,
+    *,
+    strength: float = 1.0,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> SeriesResult:
+    """Denoise a volume into a file of the same name in the folder `output`, with ``NAME.manifest.json`` beside it.
+
+    Raises
+    ------
+    InputError
+        If the volume cannot be read or written, or `output` holds another file of its name.
+    """
+    volume = read_volume(source)
+    began = time.perf_counter()
+    manifest, earlier = _begin(denoiser, source, output, strength=strength, overwrite=overwrite, slices=len(volume.hu))
+    if earlier:
+        return earlier
+    if progress:
+        progress.start(source.name, len(volume.hu), 0)
+    clean = np.empty_like(volume.hu)
+    for index, image in enumerate(volume.hu):
+        start = time.perf_counter()
+        clean[index] = denoiser(image, strength=strength)
+        manifest["slices"].append({"index": index, "seconds": round(time.perf_counter() - start, 3)})
+        if progress:
+            progress.advance()
+    return _finish(manifest, output / source.name, lambda target: volume.write(clean, target), began)
+
+
+def _begin(
+    denoiser: Denoiser, source: Path, output: Path, *, strength: float, overwrite: bool, slices: int
+) -> tuple[dict[str, Any], SeriesResult | None]:
+    """Return the manifest to fill, and the earlier result if this very work was done before; make the folder."""
+    target = output / source.name
+    manifest = begin_manifest(
+        model_entry(denoiser.description, denoiser.network),
+        strength,
+        str(denoiser.device),
+        source={"file": source.name, "slices": slices},
+        derived={"file": target.name},
+    )
+    if target.exists() and not overwrite:
+        earlier = read_manifest(_record(target))
+        if earlier and all(earlier[key] == manifest[key] for key in ("model", "strength", "source")):
+            return manifest, SeriesResult(output, earlier, written=0)
+        raise InputError("there is a file already", path=target, hint="choose another folder, or use --overwrite")
+    if target.exists() and target.samefile(source):
+        raise InputError("the output would replace the input", path=target, hint="choose another folder")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", path=error.filename or output) from error
+    return manifest, None
+
+
+def _finish(manifest: dict[str, Any], target: Path, write: Callable[[Path], int], began: float) -> SeriesResult:
+    """Write the result and its manifest."""
+    manifest["clipped"] = write(target)
+    manifest["status"] = "complete"
+    manifest["seconds"] = round(time.perf_counter() - began, 3)
+    try:
+        write_manifest(_record(target), manifest)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", path=error.filename or target) from error
+    return SeriesResult(target.parent, manifest, written=manifest["source"]["slices"])
+
+
+def _record(target: Path) -> Path:
+    return target.with_name(f"{target.name}.manifest.json")

@@ -29,7 +29,7 @@ def export_model(
     Parameters
     ----------
     checkpoint
-        What MONAI's ``CheckpointSaver`` wrote, with the network under ``model``.
+        A best checkpoint, which is the network's state, or a latest one, which holds it under ``model``.
     folder
         The model's folder; made if it is not there.
     network, encoder, trainable_encoder
@@ -48,6 +48,7 @@ def export_model(
         )
     config = network_config(network, encoder)
     model = build_network(config)
-    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    model.load_state_dict(state.get("model", state))
     name = None if config.encoder is None else f"{encoder}-trained" if trainable_encoder else encoder
     return save_model(model, Path(folder), **{"encoder_name": name, **description}, network=asdict(config))

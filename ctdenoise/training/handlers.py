@@ -109,12 +109,12 @@ def key_metric(engine: Engine) -> float:
 
 
 def latest_checkpoint(folder: str | Path) -> Path | None:
-    """Return the newest ``latest_*.pt`` that ``CheckpointSaver`` wrote into `folder`, or None."""
+    """Return the newest ``latest_*.pt`` that a training wrote into `folder`, or None."""
     return max(Path(folder).glob("latest_*.pt"), key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def best_checkpoint(folder: str | Path) -> Path | None:
-    """Return the ``best_…key_metric=….pt`` of highest metric that ``CheckpointSaver`` wrote into `folder`, or None."""
+    """Return the ``best_…key_metric=….pt`` of highest metric in `folder`, or None."""
     return max(
         Path(folder).glob("best_*key_metric=*.pt"), key=lambda path: float(path.stem.partition("=")[2]), default=None
     )
@@ -123,7 +123,7 @@ def best_checkpoint(folder: str | Path) -> Path | None:
 def checkpoint(
     model: torch.nn.Module, optimizer: torch.optim.Optimizer, lr_scheduler: Any, trainer: Trainer
 ) -> dict[str, Any]:
-    """Return what a checkpoint holds, so that a resumed training is in the same state; for ``CheckpointSaver``."""
+    """Return what a checkpoint holds, so that a resumed training is in the same state."""
     content = {"model": model, "optimizer": optimizer, "lr_scheduler": lr_scheduler, "trainer": trainer}
     return content if trainer.scaler is None else {**content, "scaler": trainer.scaler}
 
@@ -138,7 +138,7 @@ def resume(trainer: Trainer, folder: str | Path, content: dict[str, Any]) -> Non
     folder
         Where checkpoints are.
     content
-        From :func:`checkpoint`; the trainer itself carries epoch and iteration.
+        From :func:`checkpoint`, and the ``checkpointer`` that knows which files it keeps.
     """
     path = latest_checkpoint(folder)
     if path is not None:

@@ -1,87 +1,200 @@
-"""The CT bundle trains, resumes, exports a model that denoises, and passes MONAI's own checks."""
+"""The bundles train, are cut off and go on, export models that denoise, and pass MONAI's own checks, offline."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 from ctdenoise.models import zoo
-from ctdenoise.training import latest_checkpoint
+from ctdenoise.training import best_checkpoint, latest_checkpoint
 from tests.conftest import REPOSITORY, make_series
 
-BUNDLE = REPOSITORY / "pipelines" / "ct_lowdose"
+PIPELINES = REPOSITORY / "pipelines"
+NAMES = ["ct_lowdose", "natural_gaussian", "natural_srgb"]
+SMALL = {
+    "encoder": "random-resnet18",
+    "crop": 16,
+    "batch_size": 2,
+    "iterations_per_epoch": 2,
+    "validation_images": 1,
+}
 
 
-def bundle(command: str, config: str, *arguments: str) -> str:
-    """Run ``python -m monai.bundle`` in the bundle's folder and return what it printed."""
-    call = [sys.executable, "-W", "ignore", "-m", "monai.bundle", command, "--config_file", config, *arguments]
-    result = subprocess.run(call, cwd=BUNDLE, capture_output=True, text=True, check=False)
+def arguments(**values: object) -> list[str]:
+    return [text for key, value in values.items() for text in (f"--{key}", str(value))]
+
+
+def call(*command: str, cwd: Path) -> str:
+    """Run a Python module and return what it printed."""
+    result = subprocess.run([sys.executable, "-W", "ignore", "-m", *command], cwd=cwd, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result.stdout + result.stderr
 
 
-def train(data: Path, output: Path, iterations: int) -> str:
-    return bundle(
-        "run",
-        "configs/train.json",
-        *("--dataset_dir", str(data)),
-        *("--output_dir", str(output)),
-        *("--train_patients", "['a']"),
-        *("--validation_patients", "['b']"),
-        *("--network#encoder", "resnet18"),
-        *("--crop", "16"),
-        *("--batch_size", "2"),
-        *("--iterations", str(iterations)),
-        *("--iterations_per_epoch", "2"),
-    )
+def bundle(name: str, command: str, *given: str) -> str:
+    return call("monai.bundle", command, *given, cwd=PIPELINES / name)
 
 
-def test_training_stops_resumes_where_it_was_and_exports_a_model_that_runs(tmp_path):
-    make_series(tmp_path / "data" / "a", slices=2, size=(64, 64))
-    make_series(tmp_path / "data" / "b", slices=1, size=(64, 64))
-    output = tmp_path / "output"
-    train(tmp_path / "data", output, iterations=4)
-    first = torch.load(output / "latest_checkpoint_epoch=2.pt", weights_only=True)
-    assert first["trainer"]["iteration"] == 4
-    printed = train(tmp_path / "data", output, iterations=8)
-    assert "resuming from iteration 4, epoch 2 until 4 epochs" in printed
-    second = torch.load(latest_checkpoint(output), weights_only=True)
-    assert second["trainer"]["iteration"] == 8
-    assert second["lr_scheduler"]["last_epoch"] == 8
-    frozen = [key for key in first["model"] if key.startswith("encoder.")]
-    assert frozen
-    assert all(torch.equal(first["model"][key], second["model"][key]) for key in frozen)
-    assert not torch.equal(first["model"]["decoder.last.weight"], second["model"]["decoder.last.weight"])
+def patients(root: Path) -> Path:
+    for name in "ab":
+        make_series(root / name, slices=2, size=(64, 64), edit=lambda d, _, name=name: setattr(d, "PatientID", name))
+    return root
 
-    model = tmp_path / "model"
-    bundle(
-        "run",
-        "['configs/train.json','configs/export.json']",
-        *("--network#encoder", "resnet18"),
-        *("--output_dir", str(output)),
-        *("--model_dir", str(model)),
-        *("--encoder_file", "encoder.safetensors"),
+
+def photographs(root: Path, count: int = 6) -> Path:
+    root.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        Image.fromarray(rng.integers(0, 255, (40, 53, 3), dtype=np.uint8)).save(root / f"{index}.png")
+    return root
+
+
+def test_a_training_killed_and_resumed_ends_where_an_uninterrupted_one_does(tmp_path):
+    """And ``ctdenoise train`` and ``python -m monai.bundle run`` are the same training."""
+    values = {**SMALL, "iterations": 24, "dataset_dir": patients(tmp_path / "data")}
+    whole = call("ctdenoise", "train", "ct_lowdose", *arguments(**values, output_dir=tmp_path / "whole"), cwd=tmp_path)
+    assert re.search(r"L1: [\d.]+", whole)
+    assert re.search(r"psnr: [\d.]+ psnr_input: [\d.]+", whole)
+
+    cut_off = arguments(config_file="configs/train.json", **values, output_dir=tmp_path / "cut")
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", *cut_off],
+        cwd=PIPELINES / "ct_lowdose",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
-    description = zoo.verify(model)
-    assert description.network["encoder"] == "resnet18"
-    make_series(tmp_path / "in", slices=2)
-    bundle(
-        "run",
-        "configs/inference.json",
-        *("--model_dir", str(model)),
-        *("--input_dir", str(tmp_path / "in")),
-        *("--output_dir", str(tmp_path / "out")),
-    )
-    (manifest,) = (tmp_path / "out").rglob("manifest.json")
+    while latest_checkpoint(tmp_path / "cut") is None:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    at_kill = latest_checkpoint(tmp_path / "cut")
+    assert at_kill.stem != "latest_checkpoint_12"
+    bundle("ct_lowdose", "run", *cut_off)
+
+    one, other = (torch.load(latest_checkpoint(tmp_path / run), weights_only=True) for run in ("whole", "cut"))
+    assert one["trainer"]["iteration"] == other["trainer"]["iteration"] == 24
+    assert one["lr_scheduler"]["last_epoch"] == other["lr_scheduler"]["last_epoch"] == 24
+    assert one["lr_scheduler"]["_last_lr"] == pytest.approx([1e-6])
+    assert all(torch.equal(one["model"][name], other["model"][name]) for name in one["model"])
+    assert float(best_checkpoint(tmp_path / "cut").stem.partition("=")[2]) > 0
+
+
+def test_photographs_train_evaluate_export_and_denoise(tmp_path):
+    values = {**SMALL, "iterations": 4, "dataset_dir": photographs(tmp_path / "data"), "output_dir": tmp_path / "out"}
+    call("ctdenoise", "train", "natural_srgb", *arguments(**values), cwd=tmp_path)
+    best = torch.load(best_checkpoint(tmp_path / "out"), weights_only=True)
+    assert best["encoder.body.conv1.weight"].shape[1] == 3
+
+    evaluate = "['configs/train.json','configs/evaluate.json']"
+    bundle("natural_srgb", "run", *arguments(config_file=evaluate, **values, section="validation"))
+    metrics = (tmp_path / "out" / "metrics.csv").read_text()
+    assert re.search(r"psnr,[\d.]+", metrics)
+
+    call("ctdenoise", "export", "natural_srgb", *arguments(**values), cwd=tmp_path)
+    description = zoo.verify(tmp_path / "out" / "model")
+    assert description.encoder_name == "random-resnet18"
+    assert description.hu_range is None
+    array = np.random.default_rng(1).integers(0, 255, (21, 35, 4), dtype=np.uint8)
+    Image.fromarray(array).save(tmp_path / "in.png")
+    model = str(tmp_path / "out" / "model")
+    call("ctdenoise", "run", "in.png", "-o", "clean", "--model", model, cwd=tmp_path)
+    clean = np.asarray(Image.open(tmp_path / "clean" / "in.png"))
+    assert clean.shape == array.shape
+    np.testing.assert_array_equal(clean[..., 3], array[..., 3])
+    given = arguments(config_file="configs/inference.json", model_dir=model, input_dir=tmp_path / "in.png")
+    bundle("natural_srgb", "run", *given, "--output_dir", str(tmp_path / "by_bundle"))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "by_bundle" / "in.png")), clean)
+
+
+def test_a_baseline_trains_by_the_same_configuration_and_denoises_ct(tmp_path):
+    values = {**SMALL, "iterations": 2, "dataset_dir": patients(tmp_path / "data"), "output_dir": tmp_path / "out"}
+    values |= {"crop": 32, "network#architecture": "redcnn"}
+    call("ctdenoise", "train", "ct_lowdose", *arguments(**values), cwd=tmp_path)
+    call("ctdenoise", "export", "ct_lowdose", *arguments(**values, model_dir=tmp_path / "model"), cwd=tmp_path)
+    given = arguments(config_file="configs/inference.json", model_dir=tmp_path / "model", input_dir=tmp_path / "data/a")
+    bundle("ct_lowdose", "run", *given, "--output_dir", str(tmp_path / "clean"))
+    (manifest,) = (tmp_path / "clean").rglob("manifest.json")
     content = json.loads(manifest.read_text())
-    assert content["model"]["sha256"] == description.sha256
+    assert content["model"]["sha256"] == zoo.verify(tmp_path / "model").sha256
+    assert "encoder" not in content["model"]
     assert len(content["slices"]) == 2
 
 
-def test_validation_patients_never_train():
-    config = json.loads((BUNDLE / "configs" / "train.json").read_text())
-    assert not set(config["train_patients"]) & set(config["validation_patients"])
+def test_overlays_configure_the_shipped_recipe_and_the_pre_training(tmp_path):
+    values = {**SMALL, "iterations": 2, "dataset_dir": patients(tmp_path / "data")}
+    call(
+        "ctdenoise", "train", "ct_lowdose", "--overlay", "in_house", *arguments(**values, output_dir="a"), cwd=tmp_path
+    )
+    state = torch.load(latest_checkpoint(tmp_path / "a"), weights_only=True)["model"]
+    assert "grey_input.weight" not in state
+    overlay = ("--overlay", "pretrain_encoder")
+    call("ctdenoise", "train", "ct_lowdose", *overlay, *arguments(**values, output_dir="b"), cwd=tmp_path)
+    before, after = (torch.load(latest_checkpoint(tmp_path / run), weights_only=True)["model"] for run in "ab")
+    assert not torch.equal(before["encoder.body.conv1.weight"], after["encoder.body.conv1.weight"])
+    call("ctdenoise", "export", "ct_lowdose", *overlay, *arguments(**values, output_dir="b"), cwd=tmp_path)
+    assert zoo.verify(tmp_path / "b" / "model").encoder_name == "random-resnet18-trained"
+
+
+WORKER = """
+import os, sys, torch
+from monai.bundle import ConfigWorkflow
+out, overrides = sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2]))
+configs = ["configs/train.json", "configs/multi_gpu_train.json"]
+values = {key.removeprefix("--"): int(v) if v.isdigit() else v for key, v in overrides.items()}
+workflow = ConfigWorkflow(config_file=configs, workflow_type="train", output_dir=out, **values)
+workflow.initialize()
+workflow.run()
+batch = workflow.parser.get_parsed_content("train#loader").batch_size
+draws = torch.rand(1)
+state = workflow.parser.get_parsed_content("network_def").state_dict()
+torch.save({"state": state, "batch": batch, "draws": draws}, f"{out}/rank{os.environ['RANK']}.pt")
+workflow.finalize()
+"""
+
+
+def test_two_processes_share_the_batch_and_end_with_the_same_weights(tmp_path):
+    values = {**SMALL, "batch_size": 4, "iterations": 4, "dataset_dir": photographs(tmp_path / "data", 21)}
+    (tmp_path / "worker.py").write_text(WORKER)
+    (tmp_path / "out").mkdir()
+    torchrun = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(tmp_path / "worker.py"))
+    call(*torchrun, str(tmp_path / "out"), *arguments(**values), cwd=PIPELINES / "natural_gaussian")
+    one, other = (torch.load(tmp_path / "out" / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert one["batch"] == other["batch"] == 2
+    assert all(torch.equal(one["state"][name], other["state"][name]) for name in one["state"])
+    assert not torch.equal(one["draws"], other["draws"])  # crops and noise differ
+    saved = torch.load(latest_checkpoint(tmp_path / "out"), weights_only=True)
+    assert all(torch.equal(saved["model"][name], one["state"][name]) for name in saved["model"])
+    assert saved["trainer"]["iteration"] == 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_monai_verifies_metadata_and_network(name):
+    printed = bundle(
+        name, "verify_metadata", *arguments(meta_file="configs/metadata.json", filepath="../metadata_schema.json")
+    )
+    assert "metadata is verified with no error" in printed
+    config = "configs/inference.json" if name == "ct_lowdose" else "configs/train.json"
+    printed = bundle(
+        name,
+        "verify_net_in_out",
+        "network_def",
+        *arguments(meta_file="configs/metadata.json", config_file=config, device="cpu"),
+    )
+    assert "data shape of network is verified with no error" in printed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bundle_is_complete(name):
+    configs = ("metadata", "train", "inference", "evaluate", "multi_gpu_train", "export")
+    for part in ("LICENSE", "docs/README.md", "docs/data_license.txt", *(f"configs/{c}.json" for c in configs)):
+        assert (PIPELINES / name / part).is_file(), part

@@ -1,40 +1,48 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from monai.transforms import Compose, RandGaussianNoised
+from PIL import Image
 
-from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import read_slice
-from ctdenoise.training import LoadCTSliced, list_ct_slices
+from ctdenoise.training import LoadCTSliced, LoadPhotographd, prepare, slabs, validation_set
 from tests.conftest import make_series
 
 
-def test_slices_are_listed_patient_by_patient_and_read_as_hu(tmp_path):
-    for patient in "abc":
-        make_series(tmp_path / patient, slices=2)
-    items = list_ct_slices(tmp_path, ["c", "a"])
-    assert [[path.split("/")[-2:] for path in item["image"]] for item in items] == [
-        [["c", "IMG002"]],
-        [["c", "IMG001"]],
-        [["a", "IMG002"]],
-        [["a", "IMG001"]],
-    ]
-    image = LoadCTSliced("image")(items[0])["image"]
-    np.testing.assert_array_equal(image[0], read_slice(tmp_path / "c" / "IMG002").hu)
+def test_slices_are_read_as_hu(tmp_path):
+    make_series(tmp_path / "a", slices=2)
+    image = LoadCTSliced("image")({"image": [str(tmp_path / "a" / "IMG002")]})["image"]
+    np.testing.assert_array_equal(image[0], read_slice(tmp_path / "a" / "IMG002").hu)
     assert image.shape == (1, 40, 36)
-
-
-def test_a_patient_without_slices_is_an_error(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "notes.txt").write_text("hello")
-    with pytest.raises(InputError, match="expected CT slices, found none"):
-        list_ct_slices(tmp_path, ["a"])
 
 
 def test_slabs_average_neighbouring_slices_over_a_thickness(tmp_path):
     make_series(tmp_path / "a", slices=4)  # 2.5 mm apart
-    items = list_ct_slices(tmp_path, ["a"], slab_mm=5.0)
+    make_series(tmp_path / "b", slices=2)
+    items = slabs([item for name in "ab" for item in prepare("own-ct", tmp_path / name)["validation"]], 5.0)
     names = [[path.split("/")[-1] for path in item["image"]] for item in items]
-    assert names == [["IMG004", "IMG003"], ["IMG003", "IMG002"], ["IMG002", "IMG001"]]
+    assert names == [["IMG004", "IMG003"], ["IMG003", "IMG002"], ["IMG002", "IMG001"], ["IMG002", "IMG001"]]
     slices = [read_slice(tmp_path / "a" / name).hu for name in names[0]]
     np.testing.assert_allclose(LoadCTSliced("image")(items[0])["image"][0], sum(slices) / 2, atol=1e-3)
+    assert [len(item["image"]) for item in slabs(items[:1], 0.0)] == [2]
+
+
+def test_photographs_are_read_as_three_channels(tmp_path):
+    Image.fromarray(np.full((5, 7), 255, np.uint8)).save(tmp_path / "grey.png")
+    image = LoadPhotographd("image")({"image": str(tmp_path / "grey.png")})["image"]
+    assert image.shape == (3, 5, 7)
+    assert bool((image == 1).all())
+
+
+def test_validation_repeats_its_noise_and_leaves_real_pairs_alone():
+    items = [{"image": np.full((1, 4, 4), i, np.float32)} for i in range(9)]
+    noise = Compose([RandGaussianNoised("image", prob=1.0, std=0.1, sample_std=False)])
+    once, again = (validation_set(items, dict, noise, count=3, seed=5) for _ in range(2))
+    assert [float(item["label"].mean()) for item in once] == [0, 4, 8]
+    for one, other in zip(once, again, strict=True):
+        np.testing.assert_array_equal(one["image"], other["image"])
+        assert 0.02 < np.std(np.asarray(one["image"]) - one["label"]) < 0.2
+    assert not np.array_equal(once[0]["image"] - once[0]["label"], once[1]["image"] - once[1]["label"])
+    pair = {"image": np.ones((1, 4, 4)), "label": np.zeros((1, 4, 4))}
+    (kept,) = validation_set([pair], dict, noise, count=3, seed=5)
+    assert kept["image"] is pair["image"]

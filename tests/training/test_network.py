@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ctdenoise.errors import InputError
+from ctdenoise.models import ClipDenoiser, DnCNN
+from ctdenoise.models.zoo import load_model
+from ctdenoise.training import WholeImageInferer, calibrate, initialise_network
+
+PAPER = {"grey_input": "conv", "out_channels": 1}
+
+
+def test_the_default_encoder_is_the_one_that_ships():
+    network = initialise_network(PAPER, encoder="ctdenoise-rn50", gamma=0.025)
+    shipped, _ = load_model("ct-lowdose")
+    ours, theirs = network.encoder.state_dict(), shipped.encoder.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert not any(p.requires_grad for p in network.encoder.parameters())
+
+
+def test_ablations_are_fields():
+    network = initialise_network(
+        {**PAPER, "levels": 2, "image_feature": False}, encoder="random-rn50", gamma=0.0, trainable_encoder=True
+    )
+    assert isinstance(network, ClipDenoiser)
+    assert network.augmentation.gamma == 0
+    assert len(network.decoder.up) == 2
+    assert all(p.requires_grad for p in network.encoder.parameters())
+
+
+def test_a_baseline_takes_the_place_of_the_network():
+    network = initialise_network({**PAPER, "architecture": "dncnn"}, encoder="ctdenoise-rn50", gamma=0.025)
+    assert isinstance(network, DnCNN)
+
+
+def test_seeds_repeat_and_differ():
+    weights = [
+        initialise_network(PAPER, encoder="random-resnet18", gamma=0, seed=seed).decoder.last.weight
+        for seed in (1, 1, 2)
+    ]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_only_an_untrained_encoder_is_calibrated():
+    items = [{"image": torch.rand(3, 40, 50)}, {"image": torch.rand(3, 64, 33)}]
+    random = initialise_network({"out_channels": 3}, encoder="random-resnet18", gamma=0)
+    before = random.encoder.body.bn1.running_mean.clone()
+    calibrate(random, "random-resnet18", items, lambda item: item)
+    assert not torch.equal(random.encoder.body.bn1.running_mean, before)
+    trained = initialise_network({"out_channels": 3}, encoder="ctdenoise-rn50", gamma=0)
+    before = trained.encoder.bn1.running_mean.clone()
+    calibrate(trained, "ctdenoise-rn50", items, lambda item: item)
+    assert torch.equal(trained.encoder.bn1.running_mean, before)
+
+
+def test_pre_trained_names_without_hub_say_what_to_do(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="--encoder random-resnet18"):
+        initialise_network(PAPER, encoder="resnet18", gamma=0)
+
+
+def test_whole_images_of_any_size_are_inferred():
+    image = torch.rand(2, 1, 21, 50)
+    assert torch.equal(WholeImageInferer()(image, torch.nn.Identity()), image)

@@ -1,0 +1,91 @@
+"""The bundles say what the paper did, each number once, and differ in nothing but their data and noise."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from tests.training.test_bundle import NAMES, PIPELINES
+
+#: What makes a bundle its own.
+OWN = {
+    *("dataset", "validation_patients", "data", "train_data", "load", "load_pair", "noise", "validation_noise"),
+    *("network", "gamma", "iterations", "flat_iterations", "lr_scheduler", "validation_images", "hu_range", "hu_width"),
+    *("noise_std", "validation_noise_std", "shot_noise", "read_noise"),
+}
+
+
+def config(name: str) -> dict[str, Any]:
+    return json.loads((PIPELINES / name / "configs" / "train.json").read_text())
+
+
+def resolved(name: str, *keys: str) -> list[Any]:
+    parser = ConfigParser(config(name))
+    return [parser.get_parsed_content(key) for key in keys]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_all_share_is_the_papers(name):
+    found = config(name)
+    assert (found["batch_size"], found["crop"], found["seed"]) == (16, 128, 100)
+    assert (found["weight_decay"], found["betas"], found["gradient_norm"]) == (1e-4, [0.9, 0.999], 0.01)
+    assert (found["learning_rate"], found["final_learning_rate"]) == (3e-4, 1e-6)
+    assert (found["mixup_probability"], found["mixup_beta"]) == (0.5, 1.2)
+    assert found["optimizer"]["_target_"] == "torch.optim.AdamW"
+    assert found["train"]["trainer"]["loss_function"] == {"_target_": "torch.nn.L1Loss"}
+    assert found["network"]["levels"] == 4
+    assert found["network"]["image_feature"] is True
+
+
+def test_what_each_has_of_its_own_is_the_papers():
+    std, low_high, iterations, gamma = resolved("ct_lowdose", "noise_std", "hu_range", "iterations", "gamma")
+    assert std * (low_high[1] - low_high[0]) == pytest.approx(80.3, abs=0.05)
+    assert (iterations, gamma) == (40_000, 0.025)
+    assert config("ct_lowdose")["network"]["grey_input"] == "conv"
+    std, iterations, flat, gamma = resolved("natural_gaussian", "noise_std", "iterations", "flat_iterations", "gamma")
+    assert std == 15 / 255
+    assert (iterations, flat, gamma) == (300_000, 92_000, 0.025)
+    shot, read, iterations, flat, gamma = resolved(
+        "natural_srgb", "shot_noise", "read_noise", "iterations", "flat_iterations", "gamma"
+    )
+    assert (shot, read) == (0.16 / 4, 0.06 / 2)
+    assert (iterations, flat, gamma) == (300_000, 92_000, 0.05)
+
+
+def test_the_learning_rate_stays_flat_and_then_falls_along_a_cosine():
+    parser = ConfigParser({**config("natural_gaussian"), "iterations": 300})
+    parser["optimizer"] = {"_target_": "torch.optim.SGD", "params": "$[torch.nn.Parameter(torch.zeros(1))]", "lr": 3e-4}
+    scheduler = parser.get_parsed_content("lr_scheduler")
+    rates = []
+    for _ in range(300):
+        rates.append(scheduler.get_last_lr()[0])
+        scheduler.optimizer.step()
+        scheduler.step()
+    assert set(rates[:92]) == {3e-4}
+    assert rates[92 + 104] == pytest.approx((3e-4 + 1e-6) / 2, rel=1e-3)
+    assert scheduler.get_last_lr()[0] == pytest.approx(1e-6, rel=1e-3)
+    assert isinstance(scheduler, torch.optim.lr_scheduler.SequentialLR)
+
+
+def test_the_bundles_share_one_graph():
+    shared = [{key: value for key, value in config(name).items() if key not in OWN} for name in NAMES]
+    for other in shared[1:]:
+        for found in (shared[0], other):
+            found["validate"].pop("postprocessing", None)
+        assert other == shared[0]
+    for file in ("multi_gpu_train.json", "evaluate.json", "logging.conf"):
+        assert len({(PIPELINES / name / "configs" / file).read_text() for name in NAMES}) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_number_stands_in_the_train_configuration_alone(name):
+    own = {"0.01", "1.2", "0.0001", "0.025", "0.05", "300000", "40000", "92000", "255"}
+    for file in (PIPELINES / name / "configs").glob("*.json"):
+        if file.name in ("train.json", "in_house.json", "pretrain_encoder.json", "compare.json", "metadata.json"):
+            continue
+        words = set(file.read_text().replace(",", " ").replace("]", " ").replace("[", " ").split())
+        assert not words & own, file

@@ -58,7 +58,8 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def run(
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="A DICOM file or a folder with some; or NIfTI, NRRD, MHA.")
+        Path,
+        typer.Argument(metavar="INPUT", help="DICOM file or folder; NIfTI, NRRD, MHA; photographs."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Gets a folder for each series.")],
     model: ModelOption = "ct-lowdose",
@@ -69,7 +70,7 @@ def run(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write again what is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Denoise the CT series or the volume in INPUT, slice by slice; what comes out is of the same kind.
+    """Denoise the CT series, volume or photographs in INPUT; what comes out is of the same kind.
 
     A run that was cut off goes on when started again.
     """
@@ -88,8 +89,7 @@ def run(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        print("ctdenoise: interrupted; the same command goes on where this one ended", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise _interrupted() from None
     if as_json:
         _print_json(
             {
@@ -191,7 +191,10 @@ def train(
     """
     from ctdenoise.training.run import parse_overrides, run_pipeline
 
-    run_pipeline(pipeline, ["train", *(overlay or [])], parse_overrides(context.args))
+    try:
+        run_pipeline(pipeline, ["train", *(overlay or [])], parse_overrides(context.args))
+    except KeyboardInterrupt:
+        raise _interrupted() from None
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -238,6 +241,7 @@ def datasets_prepare(
     validation: Annotated[
         list[str] | None, typer.Option(help="CT: a patient to validate with, by PatientID or folder; repeatable.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Check what was downloaded and write a MONAI datalist, split by patient."""
     from ctdenoise.training.datasets import prepare, write_datalist
@@ -245,19 +249,27 @@ def datasets_prepare(
     data = prepare(name, path, validation=validation or None)
     target = output or Path(f"{name}.json")
     write_datalist(data, target)
+    if as_json:
+        _print_json({"datalist": str(target), **{section: len(items) for section, items in data.items()}})
+        return
     print(f"{target}: " + ", ".join(f"{len(items)} for {section}" for section, items in data.items()))
 
 
 @models_app.command("fetch")
 def models_fetch(
     name: Annotated[str, typer.Argument(help="clip-rn50, clip-rn101, clip-rn50x4 or clip-rn50x16.")] = "clip-rn50",
+    as_json: JsonOption = False,
 ) -> None:
     """Download CLIP's weights from the open_clip hub into its cache, to train on or to take to another machine."""
     from ctdenoise.models.sources import clip_weights
     from ctdenoise.models.weights import file_sha256
 
     path = clip_weights(name)
-    print(f"{path}: SHA-256 {file_sha256(path)}")
+    sha256 = file_sha256(path)
+    if as_json:
+        _print_json({"name": name, "file": str(path), "sha256": sha256})
+        return
+    print(f"{path}: SHA-256 {sha256}")
 
 
 @models_app.command("import")
@@ -265,11 +277,15 @@ def models_import(
     checkpoint: Annotated[Path, typer.Argument(help="The authors' net_g_latest.pth.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Becomes a model folder.")],
     name: Annotated[str | None, typer.Option(help="Of the model; the folder's if not given.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Turn a checkpoint of the paper's authors into a model folder for ctdenoise run --model."""
     from ctdenoise.models.authors import import_authors
 
     description = import_authors(checkpoint, output, name=name)
+    if as_json:
+        _print_json(asdict(description))
+        return
     print(f"{output}: {description.summary}")
 
 
@@ -323,6 +339,11 @@ def _load(model: str, device: str, batch_size: int) -> Denoiser:
     from ctdenoise.inference import Denoiser
 
     return Denoiser.from_pretrained(model, device=device, batch_size=batch_size)
+
+
+def _interrupted() -> typer.Exit:
+    print("ctdenoise: interrupted; the same command goes on where this one ended", file=sys.stderr)
+    return typer.Exit(130)
 
 
 def _print_json(document: Any) -> None:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from ctdenoise.cli import main
 from ctdenoise.io.dicom import discover, read_slice
 from ctdenoise.models import NetworkConfig, build_network, zoo
 from tests.conftest import make_series
+from tests.models.test_authors import checkpoint
 from tests.models.test_zoo import DESCRIPTION
 
 COMMAND = [sys.executable, "-m", "ctdenoise"]
@@ -198,3 +200,49 @@ def test_ctrl_c_is_told_and_recorded(tmp_path, model):
     assert "Traceback" not in stderr
     (manifest,) = (tmp_path / "out").rglob("manifest.json")
     assert json.loads(manifest.read_text())["status"] == "interrupted"
+
+
+def test_datasets_are_listed_shown_and_prepared(call, tmp_path, monkeypatch):
+    listed = call("datasets", "list")
+    assert listed.returncode == 0
+    assert {"aapm-mayo-2016", "cbsd432", "own-ct"} <= {line.split()[0] for line in listed.stdout.splitlines()}
+    assert "L506 tests and never trains" in call("datasets", "show", "aapm-mayo-2016").stdout
+    for name in ("x", "y"):
+        make_series(tmp_path / name, slices=2, edit=lambda d, _, name=name: setattr(d, "PatientID", name))
+    monkeypatch.chdir(tmp_path)
+    prepared = call("datasets", "prepare", "own-ct", tmp_path, "--validation", "x", "--json")
+    assert json.loads(prepared.stdout) == {"datalist": "own-ct.json", "training": 2, "validation": 2, "testing": 0}
+    assert "/x/" in json.loads((tmp_path / "own-ct.json").read_text())["validation"][0]["image"][0]
+    refused = call("datasets", "prepare", "kodak24", tmp_path)
+    assert refused.returncode == 1
+    assert "expected 24 images" in refused.stderr
+
+
+def test_the_authors_checkpoint_is_imported_and_denoises(call, tmp_path):
+    torch.save({"params": checkpoint(1)}, tmp_path / "net_g_latest.pth")
+    imported = call("models", "import", tmp_path / "net_g_latest.pth", "-o", tmp_path / "theirs", "--json")
+    assert imported.returncode == 0, imported.stderr
+    assert json.loads(imported.stdout)["encoder_name"] == "clip-rn50-adapted"
+    assert "SHA-256" in call("models", "show", tmp_path / "theirs").stdout
+    make_series(tmp_path / "in", slices=1)
+    result = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", tmp_path / "theirs")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["ct_highdose"], "pipelines: expected one of ct_lowdose, natural_gaussian, natural_srgb, found ct_highdose"),
+        (["ct_lowdose", "--iteration", "3"], "--iteration: expected a value of ct_lowdose"),
+        (["ct_lowdose", "stray"], "expected --key value, found stray"),
+        (["ct_lowdose", "--overlay", "none"], "expected one of compare, evaluate, export, in_house"),
+        (["ct_lowdose", "--dataset_dir", "/nowhere"], "/nowhere: expected the folder of a data set"),
+        (["ct_lowdose", "--dataset", "lena", "--dataset_dir", "."], "datasets: expected one of aapm-mayo-2016"),
+    ],
+)
+def test_training_says_what_it_cannot_use(arguments, told, call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = call("train", *arguments)
+    assert result.returncode == 1
+    assert told in result.stderr.replace("\n", " ")
+    assert "Traceback" not in result.stderr

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import ProgressBar
 from ignite.utils import manual_seed
 from monai.data import set_rnd
 from monai.engines import Evaluator, Trainer
 from monai.engines.utils import IterationEvents
 from monai.handlers import CheckpointLoader
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 
 class GradientClipping:
@@ -71,7 +74,7 @@ class SeedEachEpoch:
 
 
 class TrainingProgress:
-    """A bar on a terminal, nothing in a pipe: loss, learning rate, validation PSNR, time left.
+    """A bar over the whole training: loss, learning rate, validation PSNR, time left. None in a pipe.
 
     Parameters
     ----------
@@ -84,17 +87,33 @@ class TrainingProgress:
     def __init__(self, optimizer: torch.optim.Optimizer, evaluator: Evaluator) -> None:
         self.optimizer = optimizer
         self.evaluator = evaluator
+        self._shown = ExitStack()
 
     def attach(self, engine: Trainer) -> None:
-        """Show the whole training of `engine` as one bar."""
+        """Show the training of `engine`."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.advance)
+        for ended in (Events.COMPLETED, Events.TERMINATE, Events.EXCEPTION_RAISED):
+            engine.add_event_handler(ended, lambda *_: self._shown.close())
+
+    def start(self, engine: Trainer) -> None:
+        """Begin where the training does; what is logged from now on goes above the bar."""
         # tqdm takes disable=None for "unless on a terminal".
-        bar = ProgressBar(desc="training", persist=True, disable=None, bar_format=None)
-        bar.attach(
-            engine,
-            output_transform=lambda output: self.values(output["loss"].item()),
-            event_name=Events.ITERATION_COMPLETED,
-            closing_event_name=Events.COMPLETED,
+        bar = tqdm(
+            total=engine.state.max_epochs * engine.state.epoch_length,
+            initial=engine.state.iteration,
+            desc="training",
+            disable=None,
         )
+        self._bar = self._shown.enter_context(bar)
+        if not bar.disable:
+            loggers = [logging.getLogger(name) for name in (None, "training", "validation")]
+            self._shown.enter_context(logging_redirect_tqdm(loggers))
+
+    def advance(self, engine: Trainer) -> None:
+        """One iteration more."""
+        self._bar.set_postfix(self.values(engine.state.output["loss"].item()), refresh=False)
+        self._bar.update()
 
     def values(self, loss: float) -> dict[str, str]:
         """Return what stands behind the bar."""

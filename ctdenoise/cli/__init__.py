@@ -1,0 +1,45 @@
+"""The command line: parses, calls, prints. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+import ctdenoise
+from ctdenoise.cli import datasets, denoise, models, train
+from ctdenoise.errors import InputError
+
+app = typer.Typer(
+    help="Denoise CT series: DICOM in, derived DICOM out. Not for diagnostic use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(denoise.run)
+app.command()(denoise.inspect)
+app.command()(denoise.demo)
+app.command(context_settings=train.PASS_ON)(train.train)
+app.command(context_settings=train.PASS_ON)(train.export)
+app.add_typer(datasets.app, name="datasets")
+app.add_typer(models.app, name="models")
+
+
+def main() -> None:
+    """Run the command line."""
+    # pydicom warns with the values it dislikes, and these may be a patient's.
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
+    try:
+        app()
+    except InputError as error:
+        print(f"ctdenoise: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(ctdenoise.__version__)
+        raise typer.Exit

@@ -1,0 +1,181 @@
+"""``ctdenoise run``, ``inspect`` and ``demo``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ctdenoise.cli.common import JsonOption, interrupted, print_json, show_progress
+
+if TYPE_CHECKING:
+    from ctdenoise.inference import Denoiser
+    from ctdenoise.io.dicom import Series
+
+ModelOption = Annotated[str, typer.Option(help="Name of a model that ships, or a model folder.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+
+
+def run(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="INPUT", help="DICOM file or folder; NIfTI, NRRD, MHA; photographs."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Gets a folder for each series.")],
+    model: ModelOption = "ct-lowdose",
+    strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 keeps the source, 1 is fully denoised.")] = 1.0,
+    series: Annotated[str | None, typer.Option(help="Only this SeriesNumber or SeriesInstanceUID.")] = None,
+    device: DeviceOption = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Slices in the network at once.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write again what is there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Denoise the CT series, volume or photographs in INPUT; what comes out is of the same kind.
+
+    A run that was cut off goes on when started again.
+    """
+    denoiser = _load(model, device, batch_size)
+    from ctdenoise.inference import denoise_path
+
+    try:
+        with show_progress(as_json) as progress:
+            outcome = denoise_path(
+                denoiser,
+                source,
+                output,
+                strength=strength,
+                overwrite=overwrite,
+                series=series,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        raise interrupted() from None
+    if as_json:
+        print_json(
+            {
+                "series": [{"folder": str(r.folder), "written": r.written, **r.manifest} for r in outcome.results],
+                "skipped": [{"file": str(s.path), "reason": s.reason, "failed": s.failed} for s in outcome.skipped],
+            }
+        )
+    else:
+        for result in outcome.results:
+            _say_result(result.folder, result.manifest, result.written)
+        _say_skipped([(s.path, s.reason) for s in outcome.skipped])
+    raise typer.Exit(1 if outcome.failed else 0)
+
+
+def inspect(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A DICOM file, or a folder with some.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what is in INPUT, what would be denoised, what would be skipped and why."""
+    from ctdenoise.io.dicom import discover
+
+    found = discover(source)
+    if as_json:
+        print_json(
+            {
+                "series": [_series_entry(s) for s in found.series],
+                "skipped": [{"file": str(s.path), "reason": s.reason, "failed": s.failed} for s in found.skipped],
+            }
+        )
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("number", "description", "slices", "matrix", "from … to / mm", "SeriesInstanceUID")
+        for entry in map(_series_entry, found.series):
+            span = "unknown" if entry["first_mm"] is None else f"{entry['first_mm']} … {entry['last_mm']}"
+            table.add_row(
+                str(entry["number"]),
+                entry["description"],
+                str(entry["slices"]),
+                f"{entry['rows']}×{entry['columns']}",
+                span,
+                entry["uid"],
+            )
+        Console().print(table if found.series else "no CT series")
+        _say_skipped([(s.path, s.reason) for s in found.skipped], everything=True)
+    raise typer.Exit(1 if any(s.failed for s in found.skipped) or not found.series else 0)
+
+
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where series and picture go.")] = Path(
+        "ctdenoise-demo"
+    ),
+    model: ModelOption = "ct-lowdose",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Denoise a simulated low-dose thorax and compare it with the truth; needs no data and no network."""
+    denoiser = _load(model, device, 1)
+    from ctdenoise.demo import run_demo
+
+    with show_progress(as_json) as progress:
+        result = run_demo(output, denoiser, progress=progress, say=lambda text: print(f"{text} …", file=sys.stderr))
+    if as_json:
+        print_json({k: str(v) if isinstance(v, Path) else v for k, v in asdict(result).items()})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("window", "", "PSNR / dB", "SSIM", "RMSE / HU", title="against the phantom's truth")
+    for name, before in result.before.items():
+        for label, row in (("low dose", before), ("denoised", result.after[name])):
+            numbers = f"{row['psnr']:.2f}", f"{row['ssim']:.4f}", f"{row['rmse']:.1f}"
+            table.add_row(name if label == "low dose" else "", label, *numbers)
+    Console().print(table)
+    for label, path in (
+        ("full dose", result.full_dose),
+        ("low dose", result.low_dose),
+        ("denoised", result.denoised),
+        ("picture", result.picture),
+    ):
+        print(f"{label:>9}: {path}")
+
+
+def _load(model: str, device: str, batch_size: int) -> Denoiser:
+    from ctdenoise.inference import Denoiser
+
+    return Denoiser.from_pretrained(model, device=device, batch_size=batch_size)
+
+
+def _series_entry(series: Series) -> dict[str, Any]:
+    positions = [s.position for s in series.slices if s.position is not None]
+    return {
+        "uid": series.uid,
+        "study_uid": series.study_uid,
+        "number": series.number,
+        "description": series.description,
+        "slices": len(series.slices),
+        "rows": series.rows,
+        "columns": series.columns,
+        "first_mm": round(min(positions), 2) if positions else None,
+        "last_mm": round(max(positions), 2) if positions else None,
+    }
+
+
+def _say_result(folder: Path, manifest: dict[str, Any], written: int) -> None:
+    done, asked = len(manifest["slices"]), manifest["source"]["slices"]
+    if written == 0 and manifest["status"] == "complete":
+        print(f"{folder}: all {done} slices were there already; --overwrite writes them again")
+        return
+    clipped = f", {manifest['clipped']} values clipped to what the stored bits hold" if manifest["clipped"] else ""
+    print(f"{folder}: {done} of {asked} slices, {written} now in {manifest['seconds']:.1f} s{clipped}")
+    for failure in manifest["failed"]:
+        print(f"ctdenoise: {failure['file']}: {failure['reason']}", file=sys.stderr)
+
+
+def _say_skipped(skipped: list[tuple[Path, str]], *, everything: bool = False) -> None:
+    """Name skipped files, or where there are many of a kind one of each."""
+    by_reason: dict[str, list[Path]] = {}
+    for path, reason in skipped:
+        by_reason.setdefault(reason, []).append(path)
+    for reason, paths in by_reason.items():
+        for path in paths if everything else paths[:1]:
+            print(f"skipped {path}: {reason}", file=sys.stderr)
+        if not everything and len(paths) > 1:
+            print(f"  and {len(paths) - 1} more for the same reason", file=sys.stderr)

@@ -1,0 +1,93 @@
+"""``ctdenoise models``: what ships, what can be fetched and imported."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ctdenoise.cli.common import JsonOption, print_json
+
+app = typer.Typer(help="The models that ship, and your own.", no_args_is_help=True)
+
+
+@app.command("list")
+def models_list(as_json: JsonOption = False) -> None:
+    """List the models that ship."""
+    from ctdenoise.models import zoo
+
+    descriptions = [zoo.describe(name) for name in zoo.available()]
+    if as_json:
+        print_json([asdict(d) for d in descriptions])
+        return
+    for description in descriptions:
+        print(f"{description.name:<20} {description.summary}")
+
+
+@app.command("show")
+def models_show(model: Annotated[str, typer.Argument(help="Name or folder.")], as_json: JsonOption = False) -> None:
+    """Show a model's card, or with --json its description."""
+    from ctdenoise.models import zoo
+
+    description = zoo.describe(model)
+    if as_json:
+        print_json(asdict(description))
+        return
+    card = zoo.model_folder(model) / "README.md"
+    if card.is_file():
+        print(card.read_text(encoding="utf-8"))
+    else:
+        for name, value in asdict(description).items():
+            print(f"{name:<16} {value}")
+
+
+@app.command("verify")
+def models_verify(
+    model: Annotated[str | None, typer.Argument(help="Name or folder; all that ship if not given.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that weights files are the ones their model names, by SHA-256."""
+    from ctdenoise.models import zoo
+
+    verified = [zoo.verify(name) for name in ([model] if model else zoo.available())]
+    if as_json:
+        print_json([{"name": d.name, "sha256": d.sha256} for d in verified])
+        return
+    for description in verified:
+        print(f"{description.name}: encoder and decoder are intact")
+
+
+@app.command("fetch")
+def models_fetch(
+    name: Annotated[str, typer.Argument(help="clip-rn50, clip-rn101, clip-rn50x4 or clip-rn50x16.")] = "clip-rn50",
+    as_json: JsonOption = False,
+) -> None:
+    """Download CLIP's weights from the open_clip hub into its cache, to train on or to take to another machine."""
+    from ctdenoise.models.sources import clip_weights
+    from ctdenoise.models.weights import file_sha256
+
+    path = clip_weights(name)
+    sha256 = file_sha256(path)
+    if as_json:
+        print_json({"name": name, "file": str(path), "sha256": sha256})
+        return
+    print(f"{path}: SHA-256 {sha256}")
+
+
+@app.command("import")
+def models_import(
+    checkpoint: Annotated[Path, typer.Argument(help="The authors' net_g_latest.pth.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Becomes a model folder.")],
+    name: Annotated[str | None, typer.Option(help="Of the model; the folder's if not given.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn a checkpoint of the paper's authors into a model folder for ctdenoise run --model."""
+    from ctdenoise.models.authors import import_authors
+
+    description = import_authors(checkpoint, output, name=name)
+    if as_json:
+        print_json(asdict(description))
+        return
+    print(f"{output}: {description.summary}")

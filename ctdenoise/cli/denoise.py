@@ -22,7 +22,7 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")
 def run(
     source: Annotated[
         Path,
-        typer.Argument(metavar="INPUT", help="DICOM file or folder; NIfTI, NRRD, MHA; photographs."),
+        typer.Argument(metavar="INPUT", help="DICOM file, folder, zip; NIfTI, NRRD, MHA; photographs."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Gets a folder for each series.")],
     model: ModelOption = "ct-lowdose",
@@ -31,26 +31,41 @@ def run(
     device: DeviceOption = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Slices in the network at once.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write again what is there.")] = False,
+    transfer_syntax: Annotated[
+        str, typer.Option(help="DICOM: explicit, rle, jpeg-ls, jpeg-2000, or source; all lossless.")
+    ] = "explicit",
+    classic: Annotated[bool, typer.Option("--classic", help="DICOM: enhanced CT becomes classic slices.")] = False,
+    drop_private: Annotated[bool, typer.Option("--drop-private", help="DICOM: leave private elements out.")] = False,
+    deidentify: Annotated[bool, typer.Option("--deidentify", help="DICOM: basic profile of PS3.15.")] = False,
+    random_uids: Annotated[
+        bool, typer.Option("--random-uids", help="DICOM: UIDs that follow from nothing; otherwise a run repeats them.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Denoise the CT series, volume or photographs in INPUT; what comes out is of the same kind.
 
     A run that was cut off goes on when started again.
     """
-    denoiser = _load(model, device, batch_size)
-    from ctdenoise.inference import denoise_path
+    options = {
+        "strength": strength,
+        "overwrite": overwrite,
+        "series": series,
+        "transfer_syntax": transfer_syntax,
+        "classic": classic,
+        "drop_private": drop_private,
+        "deidentify": deidentify,
+        "random_uids": random_uids,
+    }
+    from ctdenoise.inference import RunOptions, denoise_path
 
     try:
+        RunOptions(**options)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    denoiser = _load(model, device, batch_size)
+    try:
         with show_progress(as_json) as progress:
-            outcome = denoise_path(
-                denoiser,
-                source,
-                output,
-                strength=strength,
-                overwrite=overwrite,
-                series=series,
-                progress=progress,
-            )
+            outcome = denoise_path(denoiser, source, output, progress=progress, **options)
     except KeyboardInterrupt:
         raise interrupted() from None
     if as_json:
@@ -150,7 +165,7 @@ def _series_entry(series: Series) -> dict[str, Any]:
         "study_uid": series.study_uid,
         "number": series.number,
         "description": series.description,
-        "slices": len(series.slices),
+        "slices": sum(s.frames for s in series.slices),
         "rows": series.rows,
         "columns": series.columns,
         "first_mm": round(min(positions), 2) if positions else None,
@@ -164,6 +179,9 @@ def _say_result(folder: Path, manifest: dict[str, Any], written: int) -> None:
         print(f"{folder}: all {done} slices were there already; --overwrite writes them again")
         return
     clipped = f", {manifest['clipped']} values clipped to what the stored bits hold" if manifest["clipped"] else ""
+    if manifest.get("beside"):
+        others = ", ".join(manifest["beside"])
+        print(f"{folder}: the same series by another model or with other options is in {others}; nothing is mixed")
     print(f"{folder}: {done} of {asked} slices, {written} now in {manifest['seconds']:.1f} s{clipped}")
     for failure in manifest["failed"]:
         print(f"ctdenoise: {failure['file']}: {failure['reason']}", file=sys.stderr)

@@ -1,16 +1,16 @@
 """Denoising with a trained model: arrays, DICOM series, volumes."""
 
 from ctdenoise.inference.denoiser import Denoiser
-from ctdenoise.inference.files import denoise_images, denoise_path, denoise_volume
+from ctdenoise.inference.files import denoise_path
+from ctdenoise.inference.options import RunOptions
 from ctdenoise.inference.series import FolderResult, SeriesResult, denoise_folder, denoise_series
 
 __all__ = [
     "Denoiser",
     "FolderResult",
+    "RunOptions",
     "SeriesResult",
     "denoise_folder",
-    "denoise_images",
     "denoise_path",
     "denoise_series",
-    "denoise_volume",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ctdenoise.errors import InputError
+from ctdenoise.inference.options import RunOptions
 from ctdenoise.inference.series import Progress, SeriesResult, denoise_folder
 from ctdenoise.models.denoiser import NetworkConfig, apply_to_any_size
 from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_model
@@ -35,7 +37,7 @@ class Denoiser:
     device
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     batch_size
-        Slices that go through the network at once.
+        Slices that go through the network at once; halved for good where memory does not suffice.
     description
         The model's, for manifests; None for a network that is not from the zoo.
 
@@ -112,7 +114,7 @@ class Denoiser:
         Raises
         ------
         InputError
-            If the model is one of photographs.
+            If the model is one of photographs, or memory does not suffice for one slice.
         ValueError
             If shape or strength are not as above.
         """
@@ -125,10 +127,19 @@ class Denoiser:
         if volume.ndim not in (2, 3) or 0 in volume.shape:
             raise ValueError(f"expected HU of shape [H, W] or [D, H, W], found {volume.shape}")
         slices = volume.reshape(-1, *volume.shape[-2:])
-        clean = [
-            self._denoise_batch(slices[start : start + self.batch_size], strength)
-            for start in range(0, len(slices), self.batch_size)
-        ]
+        clean: list[NDArray[np.float32]] = []
+        done = 0
+        while done < len(slices):
+            try:
+                clean.append(self._denoise_batch(slices[done : done + self.batch_size], strength))
+                done += len(clean[-1])
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if self.batch_size == 1:
+                    size = "×".join(map(str, slices.shape[1:]))
+                    raise InputError(f"not enough memory for one slice of {size}", hint="try --device cpu") from error
+                self.batch_size //= 2
         return np.concatenate(clean).reshape(volume.shape)
 
     @torch.inference_mode()
@@ -173,25 +184,26 @@ class Denoiser:
         return source + np.float32(strength) * (clean.transpose(1, 2, 0) - source)
 
     def denoise_series(
-        self,
-        source: str | Path,
-        output: str | Path,
-        *,
-        strength: float = 1.0,
-        overwrite: bool = False,
-        series: str | None = None,
-        progress: Progress | None = None,
+        self, source: str | Path, output: str | Path, *, progress: Progress | None = None, **options: Any
     ) -> list[SeriesResult]:
-        """Denoise the DICOM series in a file or folder; see :func:`~ctdenoise.inference.series.denoise_folder`."""
-        return denoise_folder(
-            self,
-            Path(source),
-            Path(output),
-            strength=strength,
-            overwrite=overwrite,
-            series=series,
-            progress=progress,
-        ).results
+        """Denoise the DICOM series in a file, folder or zip archive.
+
+        Parameters
+        ----------
+        source, output
+            `output` must not be inside `source`.
+        progress
+            Told how it goes on.
+        options
+            Fields of :class:`~ctdenoise.inference.options.RunOptions`, e.g. ``strength=0.8``.
+
+        Raises
+        ------
+        InputError
+            If there is nothing to denoise, or `output` cannot be used.
+        """
+        told = RunOptions(**options)
+        return denoise_folder(self, Path(source), Path(output), progress=progress, options=told).results
 
     def _denoise_batch(self, hu: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
         assert self.hu_range is not None
@@ -209,6 +221,10 @@ class Denoiser:
     def _apply(self, batch: Tensor) -> Tensor:
         """Send ``[B, C, H, W]`` of any size through the network."""
         return apply_to_any_size(self.network, batch.to(self.device)).float().cpu()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
 
 
 def _check_strength(strength: float) -> None:

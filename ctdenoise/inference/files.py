@@ -11,6 +11,7 @@ import numpy as np
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference.manifest import begin_manifest, model_entry, read_manifest, write_manifest
+from ctdenoise.inference.options import RunOptions
 from ctdenoise.inference.series import FolderResult, Progress, SeriesResult, denoise_folder
 from ctdenoise.io.dicom.discover import Skipped
 from ctdenoise.io.images import is_image, read_image
@@ -25,34 +26,33 @@ def denoise_path(
     source: Path,
     output: Path,
     *,
-    strength: float = 1.0,
-    overwrite: bool = False,
-    series: str | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> FolderResult:
     """Denoise whatever `source` is: a volume, photographs if the model is for them, or anything with DICOM in it.
+
+    Parameters
+    ----------
+    progress
+        Told how it goes on.
+    options
+        Fields of :class:`~ctdenoise.inference.options.RunOptions`.
 
     Raises
     ------
     InputError
         If there is nothing the model is for, or `output` cannot be used.
     """
-    options: dict[str, Any] = {"strength": strength, "overwrite": overwrite, "progress": progress}
+    told = RunOptions(**options)
     if denoiser.hu_range is None or (is_image(source) and source.is_file()):
-        return denoise_images(denoiser, source, output, **options)
+        return _denoise_images(denoiser, source, output, told, progress)
     if is_volume(source) and not source.is_dir():
-        return FolderResult([denoise_volume(denoiser, source, output, **options)], ())
-    return denoise_folder(denoiser, source, output, series=series, **options)
+        return FolderResult([_denoise_volume(denoiser, source, output, told, progress)], ())
+    return denoise_folder(denoiser, source, output, progress=progress, options=told)
 
 
-def denoise_images(
-    denoiser: Denoiser,
-    source: Path,
-    output: Path,
-    *,
-    strength: float = 1.0,
-    overwrite: bool = False,
-    progress: Progress | None = None,
+def _denoise_images(
+    denoiser: Denoiser, source: Path, output: Path, options: RunOptions, progress: Progress | None
 ) -> FolderResult:
     """Denoise a photograph, or all in a folder, into files of the same names in `output`, with manifests beside them.
 
@@ -74,7 +74,7 @@ def denoise_images(
     for file in files:
         folder = output / file.parent.relative_to(source) if source.is_dir() else output
         try:
-            results.append(_denoise_image(denoiser, file, folder, strength=strength, overwrite=overwrite))
+            results.append(_denoise_image(denoiser, file, folder, options))
         except InputError as error:
             if len(files) == 1:
                 raise
@@ -84,25 +84,19 @@ def denoise_images(
     return FolderResult(results, tuple(skipped))
 
 
-def _denoise_image(denoiser: Denoiser, source: Path, output: Path, *, strength: float, overwrite: bool) -> SeriesResult:
+def _denoise_image(denoiser: Denoiser, source: Path, output: Path, options: RunOptions) -> SeriesResult:
     photograph = read_image(source)
     began = time.perf_counter()
-    manifest, earlier = _begin(denoiser, source, output, strength=strength, overwrite=overwrite, slices=1)
+    manifest, earlier = _begin(denoiser, source, output, options, 1)
     if earlier:
         return earlier
-    clean = denoiser.denoise_image(photograph.values, strength=strength)
+    clean = denoiser.denoise_image(photograph.values, strength=options.strength)
     manifest["slices"].append({"index": 0, "seconds": round(time.perf_counter() - began, 3)})
     return _finish(manifest, output / source.name, lambda target: photograph.write(clean, target), began)
 
 
-def denoise_volume(
-    denoiser: Denoiser,
-    source: Path,
-    output: Path,
-    *,
-    strength: float = 1.0,
-    overwrite: bool = False,
-    progress: Progress | None = None,
+def _denoise_volume(
+    denoiser: Denoiser, source: Path, output: Path, options: RunOptions, progress: Progress | None
 ) -> SeriesResult:
     """Denoise a volume into a file of the same name in the folder `output`, with ``NAME.manifest.json`` beside it.
 
@@ -113,7 +107,7 @@ def denoise_volume(
     """
     volume = read_volume(source)
     began = time.perf_counter()
-    manifest, earlier = _begin(denoiser, source, output, strength=strength, overwrite=overwrite, slices=len(volume.hu))
+    manifest, earlier = _begin(denoiser, source, output, options, len(volume.hu))
     if earlier:
         return earlier
     if progress:
@@ -121,7 +115,7 @@ def denoise_volume(
     clean = np.empty_like(volume.hu)
     for index, image in enumerate(volume.hu):
         start = time.perf_counter()
-        clean[index] = denoiser(image, strength=strength)
+        clean[index] = denoiser(image, strength=options.strength)
         manifest["slices"].append({"index": index, "seconds": round(time.perf_counter() - start, 3)})
         if progress:
             progress.advance()
@@ -129,18 +123,18 @@ def denoise_volume(
 
 
 def _begin(
-    denoiser: Denoiser, source: Path, output: Path, *, strength: float, overwrite: bool, slices: int
+    denoiser: Denoiser, source: Path, output: Path, options: RunOptions, slices: int
 ) -> tuple[dict[str, Any], SeriesResult | None]:
     """Return the manifest to fill, and the earlier result if this very work was done before; make the folder."""
     target = output / source.name
     manifest = begin_manifest(
         model_entry(denoiser.description, denoiser.network),
-        strength,
+        options.strength,
         str(denoiser.device),
         source={"file": source.name, "slices": slices},
         derived={"file": target.name},
     )
-    if target.exists() and not overwrite:
+    if target.exists() and not options.overwrite:
         earlier = read_manifest(_record(target))
         if earlier and all(earlier[key] == manifest[key] for key in ("model", "strength", "source")):
             return manifest, SeriesResult(output, earlier, written=0)

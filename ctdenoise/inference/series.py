@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,14 +20,17 @@ from ctdenoise.inference.manifest import (
     read_manifest,
     write_manifest,
 )
+from ctdenoise.inference.options import RunOptions
 from ctdenoise.inference.stream import denoise_slices
 from ctdenoise.io.dicom import (
     Derivation,
     Series,
     discover,
 )
+from ctdenoise.io.dicom.archive import opened
+from ctdenoise.io.dicom.classic import frame_uid
 from ctdenoise.io.dicom.derive import SERIES_NUMBER_OFFSET
-from ctdenoise.io.dicom.discover import Skipped
+from ctdenoise.io.dicom.discover import Skipped, SliceFile
 
 if TYPE_CHECKING:
     from ctdenoise.inference.denoiser import Denoiser
@@ -79,12 +83,10 @@ def denoise_folder(
     source: Path,
     output: Path,
     *,
-    strength: float = 1.0,
-    overwrite: bool = False,
-    series: str | None = None,
     progress: Progress | None = None,
+    options: RunOptions | None = None,
 ) -> FolderResult:
-    """Denoise the CT series in a file or folder tree, each into a folder of its own.
+    """Denoise the CT series in a file, folder tree, DICOMDIR or zip archive, each into a folder of its own.
 
     A run that was cut off goes on where it ended; one that is finished is left alone.
 
@@ -94,41 +96,30 @@ def denoise_folder(
         With its model.
     source, output
         `output` must not be inside `source`.
-    strength
-        0…1, see :class:`~ctdenoise.inference.denoiser.Denoiser`.
-    overwrite
-        Write again what is there already.
-    series
-        A SeriesInstanceUID or SeriesNumber: only this one.
     progress
         Told how it goes on.
+    options
+        What to do, and how to write it.
 
     Raises
     ------
     InputError
         If there is nothing to denoise, or `output` cannot be used.
     """
-    found = discover(source)
-    chosen = [s for s in found.series if series in (None, s.uid, str(s.number))]
-    if not chosen:
-        raise _nothing_to_do(source, series, found.series, found.skipped)
+    options = options or RunOptions()
     if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
         raise InputError(
             f"the output must not be inside the input, {source}", path=output, hint="choose another folder"
         )
-    results = [
-        denoise_series(
-            denoiser,
-            one,
-            output,
-            root=source,
-            strength=strength,
-            overwrite=overwrite,
-            skipped=found.skipped,
-            progress=progress,
-        )
-        for one in chosen
-    ]
+    with opened(source) as root:
+        found = discover(root)
+        chosen = [s for s in found.series if options.series in (None, s.uid, str(s.number))]
+        if not chosen:
+            raise _nothing_to_do(source, options.series, found.series, found.skipped)
+        results = [
+            denoise_series(denoiser, one, output, root=root, skipped=found.skipped, progress=progress, options=options)
+            for one in chosen
+        ]
     return FolderResult(results, found.skipped)
 
 
@@ -153,8 +144,7 @@ def denoise_series(
     output: Path,
     *,
     root: Path,
-    strength: float = 1.0,
-    overwrite: bool = False,
+    options: RunOptions,
     skipped: Sequence[Skipped] = (),
     progress: Progress | None = None,
 ) -> SeriesResult:
@@ -173,34 +163,57 @@ def denoise_series(
         If the folder cannot be written.
     """
     model = model_entry(denoiser.description, denoiser.network)
-    derivation = Derivation(model["name"], model["sha256"], strength, datetime.now())
-    series_uid = derivation.uid(series.uid)
+    derivation = Derivation(
+        model=model["name"],
+        model_sha256=model["sha256"],
+        strength=options.strength,
+        time=datetime.now(),
+        transfer_syntax=options.transfer_syntax,
+        classic=options.classic,
+        drop_private=options.drop_private,
+        deidentify=options.deidentify,
+    )
     # Numbers and a hash, no names: descriptions may hold what patients should not be known by.
-    folder = output / f"{SERIES_NUMBER_OFFSET + int(series.number or 0):04d}-{int(series_uid[5:]) % 16**8:08x}"
-    names = {s.uid: f"{i:04d}.dcm" for i, s in enumerate(series.slices, start=1)}
+    number = int(derivation.uid(series.uid + "/random" * options.random_uids)[5:]) % 16**8
+    folder = output / f"{SERIES_NUMBER_OFFSET + int(series.number or 0):04d}-{number:08x}"
     journal = Journal(folder)
     earlier = read_manifest(folder / MANIFEST)
-    done = {} if overwrite else {r.source_uid: r for r in journal.read() if names.get(r.source_uid) == r.file}
-    if earlier and len(done) == len(names) and earlier["status"] == "complete":
+    if options.random_uids:
+        # Kept while a run lasts, so that it can go on; nothing leads from the finished series to its source.
+        salt = None if options.overwrite or not earlier else earlier["derived"].get("salt")
+        derivation = replace(derivation, salt=salt or secrets.token_hex(16))
+    series_uid = derivation.uid(series.uid)
+    names = _names(series, derivation)
+    done = {} if options.overwrite else {r.source_uid: r for r in journal.read() if r.source_uid in names}
+    done = {uid: record for uid, record in done.items() if names[uid] == record.file}
+    if not options.overwrite and earlier and len(done) == len(names) and earlier["status"] == "complete":
         return SeriesResult(folder, earlier, written=0)
-    began = time.perf_counter()
+    began, before = time.perf_counter(), len(done)
     manifest = begin_manifest(
         model,
-        strength,
+        options.strength,
         str(denoiser.device),
-        source={"study_uid": series.study_uid, "series_uid": series.uid, "slices": len(series.slices)},
-        derived={"series_uid": str(series_uid)},
+        source={
+            "study_uid": derivation.pseudonym(series.study_uid),
+            "series_uid": derivation.pseudonym(series.uid),
+            "slices": len(names),
+        },
+        derived={"series_uid": str(series_uid), "transfer_syntax": options.transfer_syntax},
     )
+    if options.random_uids:
+        manifest["derived"]["salt"] = derivation.salt
+    manifest["beside"] = _others(output, folder, manifest["source"]["series_uid"])
     manifest["skipped"] = [{"file": _relative(s.path, root), "reason": s.reason} for s in skipped]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         journal.restart(done.values())
         if progress:
-            progress.start(f"series {series.number}", len(series.slices), len(done))
-        waiting = [s for s in series.slices if s.uid not in done]
+            progress.start(f"series {series.number}", len(names), len(done))
+        missing = {uid: name for uid, name in names.items() if uid not in done}
+        waiting = [f for f in series.slices if any(uid in missing for uid in _images(f, derivation))]
         write_manifest(folder / MANIFEST, manifest)
         try:
-            with closing(denoise_slices(denoiser, waiting, names, folder, derivation, journal)) as outcomes:
+            with closing(denoise_slices(denoiser, waiting, missing, folder, derivation, journal)) as outcomes:
                 for error in outcomes:
                     if error:
                         file = _relative(error.path or root, root)
@@ -213,9 +226,12 @@ def denoise_series(
             raise
         finally:
             done = {r.source_uid: r for r in journal.read()}
-            order = [done[s.uid] for s in series.slices if s.uid in done]
+            order = [done[uid] for uid in names if uid in done]
             manifest["slices"] = [asdict(record) for record in order]
             manifest["clipped"] = sum(record.clipped for record in order)
+            manifest["batch_size"] = denoiser.batch_size
+            if manifest["status"] == "complete":
+                manifest["derived"].pop("salt", None)
             manifest["seconds"] = round(time.perf_counter() - began, 3)
             write_manifest(folder / MANIFEST, manifest)
             journal.remove()
@@ -225,7 +241,28 @@ def denoise_series(
             path=error.filename or folder,
             hint="free space or choose another folder; the same command then goes on where this one ended",
         ) from error
-    return SeriesResult(folder, manifest, written=len(waiting) - len(manifest["failed"]))
+    return SeriesResult(folder, manifest, written=len(manifest["slices"]) - before)
+
+
+def _names(series: Series, derivation: Derivation) -> dict[str, str]:
+    """File name of each derived image, by what stands for its source's SOPInstanceUID, in slice order."""
+    uids = [uid for file in series.slices for uid in _images(file, derivation)]
+    return {uid: f"{i:04d}.dcm" for i, uid in enumerate(uids, start=1)}
+
+
+def _images(file: SliceFile, derivation: Derivation) -> list[str]:
+    """What stands for the images that a file's derived ones come from: itself, or its frames."""
+    if derivation.classic and file.enhanced:
+        return [derivation.pseudonym(frame_uid(file.uid, frame)) for frame in range(1, file.frames + 1)]
+    return [derivation.pseudonym(file.uid)]
+
+
+def _others(output: Path, folder: Path, series_uid: str) -> list[str]:
+    """Other results of the same series in `output`: made by another model or with other options."""
+    manifests = ((path.parent, read_manifest(path)) for path in output.glob(f"*/{MANIFEST}"))
+    return sorted(
+        other.name for other, m in manifests if m and other != folder and m["source"].get("series_uid") == series_uid
+    )
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ctdenoise.errors import InputError
 from ctdenoise.inference.manifest import Journal, SliceRecord
 from ctdenoise.io.dicom import CTSlice, Derivation, SliceFile, derive_slice, read_slice, write_slice
+from ctdenoise.io.dicom.classic import classic_frames
 
 if TYPE_CHECKING:
     from ctdenoise.inference.denoiser import Denoiser
@@ -41,7 +42,7 @@ def denoise_slices(
     files
         What to denoise, in this order.
     names
-        File name in `folder` for each source SOPInstanceUID.
+        File name in `folder` for each source SOPInstanceUID, or what stands for it, that is to be written.
     folder
         Where the derived slices go.
     derivation
@@ -63,15 +64,22 @@ def denoise_slices(
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         for batch in _read_ahead(reader, files, denoiser.batch_size):
             yield from (item for item in batch if isinstance(item, InputError))
-            readable = [item for item in batch if isinstance(item, CTSlice)]
+            read = (item for item in batch if isinstance(item, CTSlice))
+            frames = (f for item in read for f in (classic_frames(item) if derivation.classic else [item]))
+            readable = [f for f in frames if derivation.pseudonym(f.dataset.SOPInstanceUID) in names]
             for _, same_size in groupby(readable, key=lambda item: item.hu.shape):
                 group = list(same_size)
                 began = time.perf_counter()
-                clean = denoiser(np.stack([item.hu for item in group]), strength=derivation.strength)
+                hu = np.stack([item.hu for item in group])
+                try:
+                    clean = denoiser(hu.reshape(-1, *hu.shape[-2:]), strength=derivation.strength).reshape(hu.shape)
+                except InputError as error:  # not even one slice fits into memory
+                    yield from (InputError(error.problem, path=item.path, hint=error.hint) for item in group)
+                    continue
                 seconds = (time.perf_counter() - began) / len(group)
-                for item, hu in zip(group, clean, strict=True):
-                    path = folder / names[str(item.dataset.SOPInstanceUID)]
-                    writing.append(writer.submit(_write, item, hu, path, derivation, seconds, journal))
+                for item, result in zip(group, clean, strict=True):
+                    path = folder / names[derivation.pseudonym(str(item.dataset.SOPInstanceUID))]
+                    writing.append(writer.submit(_write, item, result, path, derivation, seconds, journal))
             while len(writing) > _AHEAD * denoiser.batch_size:
                 yield writing.popleft().result()
         while writing:
@@ -127,7 +135,7 @@ def _write(
         return InputError(f"cannot be derived from: {type(error).__name__}", path=source.path)
     record = SliceRecord(
         file=path.name,
-        source_uid=str(source.dataset.SOPInstanceUID),
+        source_uid=derivation.pseudonym(str(source.dataset.SOPInstanceUID)),
         derived_uid=str(derived.SOPInstanceUID),
         clipped=pixels.clipped,
         padding=int(source.padding.sum()),

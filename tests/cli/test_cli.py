@@ -189,7 +189,14 @@ def test_killed_at_any_moment_and_started_again_it_finishes(tmp_path, model):
 def test_ctrl_c_is_told_and_recorded(tmp_path, model):
     make_series(tmp_path / "in", slices=300, size=(160, 160))
     arguments = [*COMMAND, "run", tmp_path / "in", "-o", tmp_path / "out", "--model", model]
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out").rglob("0003.dcm")) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -3,85 +3,61 @@
 from __future__ import annotations
 
 import copy
-import uuid
-from dataclasses import dataclass
-from datetime import datetime
 
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 import ctdenoise
+from ctdenoise.io.dicom.derivation import CAUTION, Derivation, coded, source_reference, told
+from ctdenoise.io.dicom.encode import encode
+from ctdenoise.io.dicom.enhanced import ENHANCED_CT, tell_frames
 from ctdenoise.io.dicom.pixels import CTSlice, StoredPixels
 
-CAUTION = "not for diagnostic use"
 #: Added to the source's SeriesNumber, so that source and derived sort apart and still belong together.
 SERIES_NUMBER_OFFSET = 1000
 
 
-@dataclass(frozen=True)
-class Derivation:
-    """What was done to the pixels.
-
-    Attributes
-    ----------
-    model
-        Name of the model.
-    model_sha256
-        Identifies its weights.
-    strength
-        0 (source) … 1 (fully denoised).
-    time
-        When the run began; the same for all slices of a series.
-    """
-
-    model: str
-    model_sha256: str
-    strength: float
-    time: datetime
-
-    def uid(self, source_uid: str) -> UID:
-        """Derive a UID from a source's: the same model and strength give the same one (PS3.5 section B.2)."""
-        name = f"ctdenoise/{source_uid}/{self.model_sha256}/{self.strength!r}"
-        return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}")
-
-    @property
-    def description(self) -> str:
-        """One sentence for people."""
-        return (
-            f"Denoised slice by slice with ctdenoise {ctdenoise.__version__}, model {self.model} "
-            f"(sha256 {self.model_sha256[:12]}), strength {self.strength:g}; {CAUTION}"
-        )
-
-
 def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) -> Dataset:
-    """Make the derived image of a source slice.
+    """Make the derived image of a source image.
 
     Parameters
     ----------
     source
         Stays as it is.
     pixels
-        ``[Rows, Columns]``, what the derived image shows, in the source's own rescale and bit depth.
+        ``[Rows, Columns]``, or ``[frames, Rows, Columns]`` for enhanced CT: what the derived image shows, in the
+        source's own rescale and bit depth.
     derivation
         What was done.
 
     Returns
     -------
     Dataset
-        Explicit VR little endian, with file meta information.
+        In the transfer syntax that `derivation` says, with file meta information.
     """
     original = source.dataset
     # A deep copy of all but the pixels, which are replaced.
     derived = Dataset()
     for element in original:
-        if element.tag not in _NOT_KEPT:
+        if element.tag not in _NOT_KEPT and not (derivation.drop_private and element.tag.is_private):
             derived.add(copy.deepcopy(element))
+    if derivation.drop_private:
+        derived.remove_private_tags()  # those within sequences
+    if derivation.deidentify:
+        from ctdenoise.io.dicom.deidentify import deidentify
+
+        deidentify(derived, derivation.pseudonym)
     _identify(derived, original, derivation)
-    _tell_history(derived, original, derivation)
+    if original.SOPClassUID in ENHANCED_CT:
+        tell_frames(derived, original, derivation)
+    else:
+        _tell_history(derived, source, derivation)
+    _tell_equipment(derived, derivation)
     _put_pixels(derived, original, pixels)
+    encode(derived, derivation.transfer_syntax, original.file_meta.TransferSyntaxUID)
     return derived
 
 
@@ -113,38 +89,36 @@ def _identify(derived: Dataset, original: Dataset, derivation: Derivation) -> No
     derived.SeriesNumber = SERIES_NUMBER_OFFSET + int(original.get("SeriesNumber") or 0)
     # LO: at most 64 characters (PS3.5 section 6.2).
     suffix = f"denoised, {CAUTION}"
-    name = str(original.get("SeriesDescription") or "").strip()[: 64 - len(suffix) - 3].rstrip()
+    name = str(derived.get("SeriesDescription") or "").strip()[: 64 - len(suffix) - 3].rstrip()
     derived.SeriesDescription = f"{name} - {suffix}" if name else suffix
     # PS3.3 C.12.1: when this instance was created; acquisition and content times stay the source's.
-    derived.InstanceCreationDate = derivation.time.strftime("%Y%m%d")
-    derived.InstanceCreationTime = derivation.time.strftime("%H%M%S")
+    if not derivation.deidentify:
+        derived.InstanceCreationDate = derivation.time.strftime("%Y%m%d")
+        derived.InstanceCreationTime = derivation.time.strftime("%H%M%S")
 
 
-def _tell_history(derived: Dataset, original: Dataset, derivation: Derivation) -> None:
+def _tell_history(derived: Dataset, source: CTSlice, derivation: Derivation) -> None:
+    original, frame = source.frame_of or (source.dataset, None)
     # PS3.3 C.7.6.1.1.2 and C.8.2.1.1.1: pixels derived from others; value 3 (AXIAL or LOCALIZER) and on are kept.
-    kept = list(original.get("ImageType") or ())[2:] or ["AXIAL"]
+    kept = list(source.dataset.get("ImageType") or ())[2:] or ["AXIAL"]
     derived.ImageType = ["DERIVED", "SECONDARY", *kept]
-    # PS3.3 C.12.4 General Reference and Derivation: ST, at most 1024 characters; earlier steps come first.
-    earlier = str(original.get("DerivationDescription") or "").strip()
-    derived.DerivationDescription = "; ".join(filter(None, (earlier, derivation.description)))[-1024:]
-    source = Dataset()
-    source.ReferencedSOPClassUID = original.SOPClassUID
-    source.ReferencedSOPInstanceUID = original.SOPInstanceUID
-    source.SpatialLocationsPreserved = "YES"  # PS3.3 C.12.4: pixel for pixel the same places
-    # CID 7202: (121322, DCM, "Source image for image processing operation").
-    source.PurposeOfReferenceCodeSequence = Sequence([_code(codes.DCM.SourceImageForImageProcessingOperation)])
-    derived.SourceImageSequence = Sequence([source])
+    derived.DerivationDescription = told(derived.get("DerivationDescription"), derivation)
+    derived.SourceImageSequence = Sequence([source_reference(original, derivation, frame)])
+
+
+def _tell_equipment(derived: Dataset, derivation: Derivation) -> None:
     # PS3.3 C.12.1: equipment that contributed, after any the source names; CID 7005 (109102, DCM).
     equipment = Dataset()
-    equipment.PurposeOfReferenceCodeSequence = Sequence([_code(codes.DCM.ProcessingEquipment)])
+    equipment.PurposeOfReferenceCodeSequence = Sequence([coded(codes.DCM.ProcessingEquipment)])
     equipment.Manufacturer = "ctdenoise"
     equipment.ManufacturerModelName = derivation.model
     equipment.SoftwareVersions = ctdenoise.__version__
-    equipment.ContributionDateTime = derivation.time.strftime("%Y%m%d%H%M%S")
+    if not derivation.deidentify:
+        equipment.ContributionDateTime = derivation.time.strftime("%Y%m%d%H%M%S")
     equipment.ContributionDescription = derivation.description
     derived.ContributingEquipmentSequence = Sequence([*derived.get("ContributingEquipmentSequence", ()), equipment])
     # PS3.3 C.7.6.1: Image Comments, LT, shown by most viewers.
-    comments = str(original.get("ImageComments") or "").strip()
+    comments = str(derived.get("ImageComments") or "").strip()
     caution = f"Denoised by ctdenoise; {CAUTION}."
     derived.ImageComments = f"{caution} {comments}".strip()
 
@@ -173,11 +147,3 @@ _LOSSY = frozenset(
         "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
     }
 )
-
-
-def _code(code: object) -> Dataset:
-    item = Dataset()
-    item.CodeValue = code.value  # type: ignore[attr-defined]
-    item.CodingSchemeDesignator = code.scheme_designator  # type: ignore[attr-defined]
-    item.CodeMeaning = code.meaning  # type: ignore[attr-defined]
-    return item

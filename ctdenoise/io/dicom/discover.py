@@ -11,9 +11,10 @@ import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.tag import Tag
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, MediaStorageDirectoryStorage
+from pydicom.uid import CTImageStorage, MediaStorageDirectoryStorage
 
 from ctdenoise.errors import InputError
+from ctdenoise.io.dicom.enhanced import ENHANCED_CT
 
 _HEADER_TAGS = (
     "AcquisitionNumber",
@@ -50,12 +51,16 @@ class SliceFile:
         Millimetres along the slice normal; None if the file has no position.
     order
         Where it stands in its series: position, then acquisition and instance number, then path.
+    frames, enhanced
+        How many frames it has, and whether it is enhanced CT; classic CT has one.
     """
 
     path: Path
     uid: str
     position: float | None
     order: tuple[float, int, int, str]
+    frames: int = 1
+    enhanced: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,8 @@ def discover(root: Path) -> Discovery:
     """
     if not root.exists():
         raise InputError("expected a DICOM file or a folder with some, found nothing there", path=root)
+    if root.name.upper() == "DICOMDIR" and root.is_file():
+        root = root.parent  # PS3.10 section 8.6: its files are beside and below it
     gatherings: dict[str, _Gathering] = {}
     skipped: list[Skipped] = []
     seen: dict[str, Path] = {}
@@ -141,8 +148,8 @@ def discover(root: Path) -> Discovery:
         except InputError as error:
             skipped.append(Skipped(path, error.reason, failed=True))
             continue
-        except (ValueError, TypeError) as error:  # numbers that are none
-            skipped.append(Skipped(path, f"damaged DICOM header: {error}", failed=True))
+        except (ValueError, TypeError) as error:  # numbers that are none; the values may be a patient's, so not told
+            skipped.append(Skipped(path, f"damaged DICOM header ({type(error).__name__})", failed=True))
             continue
         uid = str(header.SOPInstanceUID)
         if uid in seen:
@@ -193,20 +200,13 @@ def _read_header(path: Path) -> Dataset:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
     except Exception as error:  # pydicom lets many kinds through on damaged files
-        raise InputError(f"damaged DICOM file: {error}", path=path) from error
+        raise InputError(f"damaged DICOM file ({type(error).__name__})", path=path) from error
     sop_class = header.get("SOPClassUID", header.file_meta.get("MediaStorageSOPClassUID"))
     if not sop_class:
         raise InputError("expected a value, found none; is the file cut off?", path=path, tag="SOPClassUID (0008,0016)")
     if sop_class == MediaStorageDirectoryStorage:
         raise _NotASliceError("a DICOMDIR, which holds no image itself")
-    if sop_class == EnhancedCTImageStorage:
-        raise InputError(
-            "Enhanced (multi-frame) CT; expected classic CT images, one file a slice",
-            path=path,
-            tag="SOPClassUID (0008,0016)",
-            hint="convert it first, e.g. with dcm4che's emf2sf",
-        )
-    if sop_class != CTImageStorage:
+    if sop_class != CTImageStorage and sop_class not in ENHANCED_CT:
         raise _NotASliceError(f"not a CT image but {sop_class.name}")
     if "LOCALIZER" in (header.get("ImageType") or ()):
         raise _NotASliceError("a localizer, not a slice of the series")
@@ -217,7 +217,7 @@ def _read_header(path: Path) -> Dataset:
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Rows", "Columns"):
         if header.get(keyword) in (None, ""):
             raise InputError("expected a value, found none", path=path, tag=f"{keyword} {Tag(keyword)}")
-    if int(header.get("NumberOfFrames") or 1) != 1:
+    if sop_class == CTImageStorage and int(header.get("NumberOfFrames") or 1) != 1:
         raise InputError(
             f"expected one frame, found {header.NumberOfFrames}", path=path, tag="NumberOfFrames (0028,0008)"
         )
@@ -232,7 +232,8 @@ def _slice_file(path: Path, header: Dataset) -> SliceFile:
         int(header.get("InstanceNumber") or 0),
         str(path),
     )
-    return SliceFile(path, str(header.SOPInstanceUID), position, order)
+    frames, enhanced = int(header.get("NumberOfFrames") or 1), header.get("SOPClassUID") in ENHANCED_CT
+    return SliceFile(path, str(header.SOPInstanceUID), position, order, frames, enhanced)
 
 
 def _position(header: Dataset) -> float | None:

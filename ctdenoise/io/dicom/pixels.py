@@ -12,16 +12,19 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import JPEGExtended12Bit
 
 from ctdenoise.errors import InputError
+from ctdenoise.io.dicom.enhanced import ENHANCED_CT, functional_group
 
 #: Noise about air (−1000 HU) does not reach this; scanners fill what they did not reconstruct with less.
 OUTSIDE_FIELD_HU = -1400.0
 #: What the network sees where there is no image.
 AIR_HU = -1024.0
+#: Images of more pixels than this (4096²) must have one byte of pixel data for so many pixels.
+_LARGE, _MOST_COMPRESSED = 2**24, 1000
 
 
 @dataclass(frozen=True)
 class CTSlice:
-    """One decoded CT image.
+    """One decoded CT image, or an enhanced one with all its frames: arrays then begin with an axis of frames.
 
     Attributes
     ----------
@@ -35,6 +38,10 @@ class CTSlice:
         ``[Rows, Columns]`` float32; padding replaced by −1024 HU.
     padding
         ``[Rows, Columns]`` bool: pixels that are no image, by Pixel Padding Value (Range Limit) or far below air.
+    slope, intercept
+        From stored values to HU; ``[frames, 1, 1]`` for enhanced CT.
+    frame_of
+        The enhanced image this one was a frame of, and which one from 1; None for images as they were read.
     """
 
     path: Path
@@ -42,14 +49,16 @@ class CTSlice:
     stored: NDArray[np.integer]
     hu: NDArray[np.float32]
     padding: NDArray[np.bool_]
+    slope: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    frame_of: tuple[Dataset, int] | None = None
 
     def to_stored(self, hu: NDArray[np.float32]) -> StoredPixels:
         """Turn processed HU into stored values by this slice's own rescale, rounding to the nearest.
 
         Padding pixels get back what they were; no other pixel is given a padding value.
         """
-        slope, intercept = _rescale(self.dataset, self.path)
-        exact = np.rint((hu.astype(np.float64) - intercept) / slope)
+        exact = np.rint((hu.astype(np.float64) - self.intercept) / self.slope)
         low, high = _stored_limits(self.dataset)
         values = np.clip(exact, low, high)
         clipped = int(np.count_nonzero((values != exact) & ~self.padding))
@@ -87,11 +96,11 @@ def read_dataset(path: Path) -> Dataset:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
     except Exception as error:  # pydicom lets many kinds through on damaged files
-        raise InputError(f"damaged DICOM file: {error}", path=path) from error
+        raise InputError(f"damaged DICOM file ({type(error).__name__})", path=path) from error
 
 
 def read_slice(path: Path) -> CTSlice:
-    """Read and decode one single-frame CT image.
+    """Read and decode one CT image, classic or enhanced.
 
     Raises
     ------
@@ -109,13 +118,14 @@ def read_slice(path: Path) -> CTSlice:
             expected = " or ".join(map(str, allowed))
             raise InputError(f"expected {expected}, found {found}", path=path, tag=f"{keyword} {tag}")
     slope, intercept = _rescale(dataset, path)
+    _check_size(dataset, path)
     stored = _decode(dataset, path)
     hu = stored * slope + intercept
     padding = hu < OUTSIDE_FIELD_HU
     limits = _padding_limits(dataset)
     if limits is not None:
         padding |= (stored >= limits[0]) & (stored <= limits[1])
-    return CTSlice(path, dataset, stored, np.where(padding, AIR_HU, hu).astype(np.float32), padding)
+    return CTSlice(path, dataset, stored, np.where(padding, AIR_HU, hu).astype(np.float32), padding, slope, intercept)
 
 
 def _decode(dataset: Dataset, path: Path) -> NDArray[np.integer]:
@@ -137,24 +147,61 @@ def _decode(dataset: Dataset, path: Path) -> NDArray[np.integer]:
             tag="PixelData (7FE0,0010)",
             hint=hint,
         ) from error
+    if is_enhanced(dataset):
+        return pixels.reshape(-1, *pixels.shape[-2:])
     if pixels.ndim != 2:
         raise InputError(f"expected one frame, found {pixels.shape[0]}", path=path, tag="NumberOfFrames (0028,0008)")
     return pixels
 
 
-def _rescale(dataset: Dataset, path: Path) -> tuple[float, float]:
-    """Rescale Slope and Intercept (PS3.3 C.7.6.16.2.9 / C.8.2.1: Type 1 in CT images)."""
+def is_enhanced(dataset: Dataset) -> bool:
+    """Whether an image is enhanced, with frames and functional groups."""
+    return dataset.get("SOPClassUID") in ENHANCED_CT
+
+
+def _check_size(dataset: Dataset, path: Path) -> None:
+    """Refuse a header that promises so many pixels that its own pixel data cannot hold them."""
+    sizes = [int(dataset.get(keyword) or 1) for keyword in ("Rows", "Columns", "NumberOfFrames")]
+    pixels = sizes[0] * sizes[1] * sizes[2]
+    encoded = len(dataset.get("PixelData") or b"")
+    if pixels > _LARGE and pixels > _MOST_COMPRESSED * encoded:
+        raise InputError(
+            f"expected pixel data for {sizes[0]} × {sizes[1]} × {sizes[2]} pixels, found {encoded} bytes",
+            path=path,
+            tag="Rows (0028,0010)",
+            hint="the header is damaged, or made to exhaust memory",
+        )
+
+
+def _rescale(dataset: Dataset, path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rescale Slope and Intercept (PS3.3 C.8.2.1: Type 1 in CT images), of each frame where there are any.
+
+    Enhanced CT has them in Pixel Value Transformation (PS3.3 C.7.6.16.2.9).
+    """
+    if not is_enhanced(dataset):
+        slope, intercept = _rescale_of(dataset, path)
+        return np.float64(slope), np.float64(intercept)  # type: ignore[return-value]
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    both = [
+        _rescale_of(functional_group(dataset, frame, "PixelValueTransformationSequence") or Dataset(), path)
+        for frame in range(frames)
+    ]
+    slopes, intercepts = np.array(both, np.float64).reshape(frames, 2).T.reshape(2, frames, 1, 1)
+    return slopes, intercepts
+
+
+def _rescale_of(values: Dataset, path: Path) -> tuple[float, float]:
     for keyword, tag in (("RescaleIntercept", "(0028,1052)"), ("RescaleSlope", "(0028,1053)")):
-        if dataset.get(keyword) is None:
+        if values.get(keyword) is None:
             raise InputError(
                 "expected a number, found none, so stored values cannot be turned into HU",
                 path=path,
                 tag=f"{keyword} {tag}",
             )
-    slope = float(dataset.RescaleSlope)
+    slope = float(values.RescaleSlope)
     if not slope > 0:
         raise InputError(f"expected a positive number, found {slope}", path=path, tag="RescaleSlope (0028,1053)")
-    return slope, float(dataset.RescaleIntercept)
+    return slope, float(values.RescaleIntercept)
 
 
 def _stored_limits(dataset: Dataset) -> tuple[int, int]:

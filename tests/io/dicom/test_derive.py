@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ctdenoise.io.dicom import Derivation, derive_slice, read_slice, write_slice
 from ctdenoise.io.dicom.pixels import StoredPixels
 from tests.conftest import Edit, make_series
 
-DERIVATION = Derivation("ct-lowdose", "ab" * 32, 0.75, datetime(2026, 5, 6, 7, 8, 9))
+DERIVATION = Derivation(model="ct-lowdose", model_sha256="ab" * 32, strength=0.75, time=datetime(2026, 5, 6, 7, 8, 9))
 
 
 def derive(folder: Path, edit: Edit | None = None) -> tuple[Dataset, Dataset]:
@@ -38,13 +39,23 @@ def test_identity_is_new_and_context_is_the_sources(tmp_path):
     assert derived.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
 
 
-def test_uids_follow_from_source_model_and_strength():
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_sha256": "cd" * 32},
+        {"strength": 0.7},
+        {"transfer_syntax": "rle"},
+        {"classic": True},
+        {"drop_private": True},
+        {"deidentify": True},
+        {"salt": "0"},
+    ],
+)
+def test_uids_follow_from_source_model_and_options(change):
     uid = DERIVATION.uid("1.2.3")
-    later = Derivation("ct-lowdose", "ab" * 32, 0.75, datetime(2027, 1, 1))
-    assert later.uid("1.2.3") == uid
+    assert replace(DERIVATION, time=datetime(2027, 1, 1), model="renamed").uid("1.2.3") == uid
     assert DERIVATION.uid("1.2.4") != uid
-    assert Derivation("ct-lowdose", "cd" * 32, 0.75, later.time).uid("1.2.3") != uid
-    assert Derivation("ct-lowdose", "ab" * 32, 0.7, later.time).uid("1.2.3") != uid
+    assert replace(DERIVATION, **change).uid("1.2.3") != uid
 
 
 def test_history_is_told(tmp_path):

@@ -1,0 +1,54 @@
+"""What a run is told: one object, from the command line or Python down to the slice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ctdenoise.io.dicom.encode import SOURCE, TRANSFER_SYNTAXES
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to denoise, and how to write what comes out.
+
+    Parameters
+    ----------
+    strength
+        0 returns the source, 1 the network's output, values in between blend linearly.
+    overwrite
+        Write again what is there already.
+    series
+        A SeriesInstanceUID or SeriesNumber: only this one.
+    transfer_syntax
+        ``"explicit"`` (little endian), ``"rle"``, ``"jpeg-ls"``, ``"jpeg-2000"``, or ``"source"`` for the source's own
+        where it is lossless and can be written; all are lossless. DICOM only, as are those that follow.
+    classic
+        Write the frames of enhanced CT as classic images, one file each.
+    drop_private
+        Leave private elements out.
+    deidentify
+        Apply the basic profile of PS3.15 annex E.
+    random_uids
+        UIDs that nothing can be told from, instead of those that follow from source, model and options.
+
+    Raises
+    ------
+    ValueError
+        If a value is none of these.
+    """
+
+    strength: float = 1.0
+    overwrite: bool = False
+    series: str | None = None
+    transfer_syntax: str = "explicit"
+    classic: bool = False
+    drop_private: bool = False
+    deidentify: bool = False
+    random_uids: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength: expected a value from 0 to 1, found {self.strength}")
+        if self.transfer_syntax not in (*TRANSFER_SYNTAXES, SOURCE):
+            expected = ", ".join((*TRANSFER_SYNTAXES, SOURCE))
+            raise ValueError(f"transfer_syntax: expected one of {expected}, found {self.transfer_syntax!r}")

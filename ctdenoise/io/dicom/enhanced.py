@@ -1,0 +1,69 @@
+"""Enhanced (multi-frame) CT: its functional groups, read and told anew, and its frames as classic images."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+
+from pydicom import Dataset
+from pydicom.sequence import Sequence
+from pydicom.sr.codedict import codes
+from pydicom.uid import EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
+
+from ctdenoise.io.dicom.derivation import Derivation, coded, source_reference, told
+
+ENHANCED_CT = frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
+
+
+def functional_group(dataset: Dataset, frame: int, keyword: str) -> Dataset | None:
+    """Return a functional group of a frame from 0: its own, or the one all share (PS3.3 C.7.6.16); None without."""
+    for groups in _groups(dataset, frame):
+        if group := groups.get(keyword):
+            return group[0]  # type: ignore[no-any-return]
+    return None
+
+
+def _groups(dataset: Dataset, frame: int) -> Iterator[Dataset]:
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    if frame < len(per_frame):
+        yield per_frame[frame]
+    yield from dataset.get("SharedFunctionalGroupsSequence") or []
+
+
+def tell_frames(derived: Dataset, original: Dataset, derivation: Derivation) -> None:
+    """Tell of each frame that it is derived, and from which (PS3.3 C.8.15.2 and C.7.6.16.2.6)."""
+    derived.ImageType = _derived_type(original.get("ImageType"))
+    shared = (derived.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    per_frame = derived.get("PerFrameFunctionalGroupsSequence") or []
+    for groups in (shared, *per_frame):
+        for keyword in ("CTImageFrameTypeSequence", "CTImageFrameType"):
+            for item in groups.get(keyword) or ():
+                item.FrameType = _derived_type(item.get("FrameType"))
+    for number, groups in enumerate(per_frame, start=1):
+        # One functional group is either shared or per frame (PS3.3 C.7.6.16.1.1), so what was shared goes along.
+        earlier = groups.get("DerivationImageSequence") or copy.deepcopy(shared.get("DerivationImageSequence")) or ()
+        item = Dataset()
+        item.DerivationDescription = told(None, derivation)
+        # CID 7203 has no code for denoising; Type 1 here.
+        item.DerivationCodeSequence = Sequence([coded(codes.DCM.Smoothing)])
+        item.SourceImageSequence = Sequence([source_reference(original, derivation, number)])
+        groups.DerivationImageSequence = Sequence([*earlier, item])
+    if "DerivationImageSequence" in shared:
+        del shared.DerivationImageSequence
+    # PS3.3 C.8.15.2: Type 1C, where Source Image Sequence is: the images by series and study.
+    image = Dataset()
+    image.ReferencedSOPClassUID = original.SOPClassUID
+    image.ReferencedSOPInstanceUID = derivation.pseudonym(original.SOPInstanceUID)
+    series = Dataset()
+    series.SeriesInstanceUID = derivation.pseudonym(original.SeriesInstanceUID)
+    series.ReferencedSOPSequence = Sequence([image])
+    study = Dataset()
+    study.StudyInstanceUID = derivation.pseudonym(original.StudyInstanceUID)
+    study.ReferencedSeriesSequence = Sequence([series])
+    derived.SourceImageEvidenceSequence = Sequence([*derived.get("SourceImageEvidenceSequence", ()), study])
+
+
+def _derived_type(image_type: Iterable[object] | None) -> list[str]:
+    """Value 1 becomes DERIVED, the rest stays; value 2 is PRIMARY for enhanced CT (PS3.3 C.8.16.1)."""
+    values = [str(v) for v in image_type or ()]
+    return ["DERIVED", *(values[1:] or ["PRIMARY", "VOLUME", "NONE"])]

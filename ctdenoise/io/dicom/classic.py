@@ -72,6 +72,10 @@ def _frame(source: CTSlice, index: int) -> CTSlice:
                 image[keyword] = copy.deepcopy(values[keyword])
     if image.get("RescaleType") == "US":  # unspecified, which classic CT has no term for (PS3.3 C.8.2.1.1.5)
         del image.RescaleType
+    anatomy = functional_group(original, index, "FrameAnatomySequence")
+    if anatomy is not None:  # Type 2C: R, L, or empty where it is not known (PS3.3 C.7.3.1)
+        side = anatomy.get("FrameLaterality")
+        image.Laterality = side if side in ("R", "L") else ""
     content = functional_group(original, index, "FrameContentSequence") or Dataset()
     image.AcquisitionNumber = content.get("FrameAcquisitionNumber")  # Type 2, as KVP (PS3.3 C.8.2.1)
     for keyword in ("KVP", "PositionReferenceIndicator", "SliceThickness"):

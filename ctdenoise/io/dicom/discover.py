@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, MediaStorageDirectoryStorage
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom.enhanced import ENHANCED_CT
+from ctdenoise.io.dicom.read import NotDicomError, read_dataset
 
 _HEADER_TAGS = (
     "AcquisitionNumber",
@@ -194,13 +194,9 @@ def _read_header(path: Path) -> Dataset:
         If it looks like one and cannot be used.
     """
     try:
-        header = dcmread(path, defer_size=1024, specific_tags=list(_HEADER_TAGS))
-    except InvalidDicomError:
+        header = read_dataset(path, defer_size=1024, specific_tags=list(_HEADER_TAGS))
+    except NotDicomError:
         raise _NotASliceError("not a DICOM file") from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
-    except Exception as error:  # pydicom lets many kinds through on damaged files
-        raise InputError(f"damaged DICOM file ({type(error).__name__})", path=path) from error
     sop_class = header.get("SOPClassUID", header.file_meta.get("MediaStorageSOPClassUID"))
     if not sop_class:
         raise InputError("expected a value, found none; is the file cut off?", path=path, tag="SOPClassUID (0008,0016)")

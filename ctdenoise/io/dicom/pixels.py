@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom import Dataset
 from pydicom.uid import JPEGExtended12Bit
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom.enhanced import ENHANCED_CT, functional_group
+from ctdenoise.io.dicom.read import NotDicomError, read_dataset
 
 #: Noise about air (−1000 HU) does not reach this; scanners fill what they did not reconstruct with less.
 OUTSIDE_FIELD_HU = -1400.0
@@ -79,26 +79,6 @@ class StoredPixels:
     clipped: int
 
 
-def read_dataset(path: Path) -> Dataset:
-    """Read a DICOM file.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read or is not DICOM.
-    """
-    try:
-        return dcmread(path)
-    except InvalidDicomError:
-        raise InputError(
-            "expected a DICOM file, found no DICM prefix at byte 128 (PS3.10 section 7.1)", path=path
-        ) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
-    except Exception as error:  # pydicom lets many kinds through on damaged files
-        raise InputError(f"damaged DICOM file ({type(error).__name__})", path=path) from error
-
-
 def read_slice(path: Path) -> CTSlice:
     """Read and decode one CT image, classic or enhanced.
 
@@ -107,7 +87,10 @@ def read_slice(path: Path) -> CTSlice:
     InputError
         If it is not such an image, or cannot be decoded; names the tag, what was expected and found.
     """
-    dataset = read_dataset(path)
+    try:
+        dataset = read_dataset(path)
+    except NotDicomError:
+        raise InputError("expected a DICOM file (PS3.10 section 7.1)", path=path) from None
     for keyword, tag, allowed in (
         ("SamplesPerPixel", "(0028,0002)", (1,)),
         ("PhotometricInterpretation", "(0028,0004)", ("MONOCHROME1", "MONOCHROME2")),

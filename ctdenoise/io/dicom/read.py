@@ -1,0 +1,57 @@
+"""DICOM files from disk, with and without preamble."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from ctdenoise.errors import InputError
+
+#: How a dataset without preamble begins: group 0002 or 0008, in either byte order.
+_BEGINNINGS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+
+
+class NotDicomError(Exception):
+    """The file is something else."""
+
+
+def read_dataset(path: Path, **options: Any) -> Dataset:
+    """Read a DICOM file; one without preamble, as old scanners wrote them, is read by its beginning.
+
+    Parameters
+    ----------
+    options
+        For :func:`pydicom.dcmread`.
+
+    Raises
+    ------
+    NotDicomError
+        If it is not DICOM.
+    InputError
+        If it is, and cannot be read. Values are not told: they may be a patient's.
+    """
+    try:
+        try:
+            return dcmread(path, **options)
+        except InvalidDicomError:
+            with path.open("rb") as file:
+                if file.read(2) not in _BEGINNINGS:
+                    raise NotDicomError from None
+            dataset = dcmread(path, force=True, **options)
+    except NotDicomError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
+    except Exception as error:  # pydicom lets many kinds through on damaged files
+        raise InputError(f"damaged DICOM file ({type(error).__name__})", path=path) from error
+    if "SOPClassUID" not in dataset:
+        raise NotDicomError
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little_endian = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset

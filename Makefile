@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-all lint wheel
+.PHONY: install demo test test-all conformance lint wheel
 
 install: .venv/installed
 
@@ -18,6 +18,12 @@ test: install
 
 test-all: install
 	$(BIN)/python -m pytest
+
+# What other programs say: Debian's validators and a PACS, then the tests that ask them.
+conformance: install
+	command -v dciodvfy dcmftest gdcminfo dcm2niix storescu Orthanc >/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq dicom3tools dcmtk libgdcm-tools dcm2niix orthanc orthanc-dicomweb; }
+	$(BIN)/python -m pytest tests/conformance
 
 lint: install
 	$(BIN)/ruff check .

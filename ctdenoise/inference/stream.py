@@ -113,8 +113,6 @@ def _read(path: Path) -> CTSlice | InputError:
         return read_slice(path)
     except InputError as error:
         return error
-    except Exception as error:  # one damaged header must not cost the other slices
-        return InputError(f"damaged CT image: {type(error).__name__}", path=path)
 
 
 def _write(

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import SimpleITK
+from pydicom import dcmread
 
+from ctdenoise.inference import RunOptions, denoise_folder
 from ctdenoise.io.dicom import discover
 from tests.conftest import Halve, real_series
 
@@ -77,3 +79,82 @@ def test_simpleitk_finds_the_same_geometry(pairs):
     assert derived.GetSpacing() == source.GetSpacing()
     assert derived.GetOrigin() == source.GetOrigin()
     assert derived.GetDirection() == source.GetDirection()
+
+
+def test_gdcm_reads_every_file(pairs):
+    program = tool("gdcminfo", "libgdcm-tools")
+    for _, derived in pairs[:: max(1, len(pairs) // 4)]:
+        result = subprocess.run([program, derived], capture_output=True, text=True, errors="replace", check=False)
+        assert result.returncode == 0
+        assert "CT Image Storage" in result.stdout
+
+
+def test_dcm2niix_finds_the_same_geometry(pairs, tmp_path):
+    program = tool("dcm2niix", "dcm2niix")
+    affines = []
+    for role, files in zip(("source", "derived"), zip(*pairs, strict=True), strict=True):
+        folder = tmp_path / role
+        (folder / "out").mkdir(parents=True)
+        for number, file in enumerate(files):
+            (folder / f"{number:04d}.dcm").symlink_to(file)
+        call = [program, "-b", "n", "-f", "%s_", "-o", folder / "out", folder]
+        subprocess.run(call, capture_output=True, check=False)
+        images = [SimpleITK.ReadImage(p) for p in sorted((folder / "out").glob("*.nii"))]
+        affines.append([(i.GetSize(), i.GetSpacing(), i.GetOrigin(), i.GetDirection()) for i in images])
+    assert affines[0] == affines[1]
+
+
+def test_own_invariants_hold_that_validators_miss(pairs):
+    sources, deriveds = zip(*((dcmread(s), dcmread(d)) for s, d in pairs), strict=True)
+    uids = {d.SOPInstanceUID for d in deriveds}
+    assert len(uids) == len(deriveds)
+    assert not uids & {s.SOPInstanceUID for s in sources}
+    assert len({d.SeriesInstanceUID for d in deriveds}) == 1
+    for source, derived in zip(sources, deriveds, strict=True):
+        assert derived.file_meta.MediaStorageSOPInstanceUID == derived.SOPInstanceUID
+        assert derived.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+        assert list(derived.ImageType)[:2] == ["DERIVED", "SECONDARY"]
+        for keyword in KEPT:
+            assert derived.get(keyword) == source.get(keyword), keyword
+
+
+#: What is the same in a derived image, bit for bit.
+KEPT = (
+    *("StudyInstanceUID", "FrameOfReferenceUID", "PatientID", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("PixelSpacing", "SliceThickness", "GantryDetectorTilt", "Rows", "Columns", "RescaleSlope", "RescaleIntercept"),
+    *("BitsAllocated", "BitsStored", "PixelRepresentation", "PixelPaddingValue", "WindowCenter", "WindowWidth"),
+    *("ConvolutionKernel", "KVP", "LossyImageCompression", "LossyImageCompressionRatio", "InstanceNumber"),
+)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"transfer_syntax": "rle"},
+        {"transfer_syntax": "jpeg-ls"},
+        {"transfer_syntax": "jpeg-2000"},
+        {"drop_private": True},
+        {"deidentify": True},
+        {"random_uids": True},
+    ],
+    ids=str,
+)
+def test_dciodvfy_finds_nothing_new_with_any_option(options, data, tmp_path, halve):
+    program = tool("dciodvfy", "dicom3tools")
+    for name in ("lidc-0001", "ge-hispeed-tilt"):
+        source = data / "ct" / name
+        (result,) = denoise_folder(halve, source, tmp_path / name, options=RunOptions(**options)).results
+        derived = result.folder / result.manifest["slices"][0]["file"]
+        new = complaints(program, derived) - complaints(program, discover(source).series[0].slices[0].path)
+        assert not {line for line in new if "needed to build DICOMDIR - Study ID" not in line}
+
+
+@pytest.mark.parametrize("classic", [False, True])
+@pytest.mark.parametrize("name", ["dcmqi_BSD/*multiframe__mf.dcm", "dicomParser_MIT/*multi-frame__CT0012.explicit*"])
+def test_dciodvfy_finds_no_new_error_in_enhanced_ct(name, classic, data, tmp_path, halve):
+    program = tool("dciodvfy", "dicom3tools")
+    (source,) = (data / "dicom-flavours").glob(name)
+    (result,) = denoise_folder(halve, source, tmp_path, options=RunOptions(classic=classic)).results
+    for record in result.manifest["slices"]:
+        new = complaints(program, result.folder / record["file"]) - complaints(program, source)
+        assert not {line for line in new if line.startswith("Error")}

@@ -27,6 +27,7 @@ _HEADER_TAGS = (
     "Modality",
     "NumberOfFrames",
     "PixelData",
+    "RecognitionCode",
     "Rows",
     "SOPClassUID",
     "SOPInstanceUID",
@@ -148,7 +149,7 @@ def discover(root: Path) -> Discovery:
         except InputError as error:
             skipped.append(Skipped(path, error.reason, failed=True))
             continue
-        except (ValueError, TypeError) as error:  # numbers that are none; the values may be a patient's, so not told
+        except Exception as error:  # damaged elements raise many kinds; their values may be a patient's, so not told
             skipped.append(Skipped(path, f"damaged DICOM header ({type(error).__name__})", failed=True))
             continue
         uid = str(header.SOPInstanceUID)
@@ -195,8 +196,8 @@ def _read_header(path: Path) -> Dataset:
     """
     try:
         header = read_dataset(path, defer_size=1024, specific_tags=list(_HEADER_TAGS))
-    except NotDicomError:
-        raise _NotASliceError("not a DICOM file") from None
+    except NotDicomError as what:
+        raise _NotASliceError(str(what) or "not a DICOM file") from None
     sop_class = header.get("SOPClassUID", header.file_meta.get("MediaStorageSOPClassUID"))
     if not sop_class:
         raise InputError("expected a value, found none; is the file cut off?", path=path, tag="SOPClassUID (0008,0016)")

@@ -88,9 +88,16 @@ def read_slice(path: Path) -> CTSlice:
         If it is not such an image, or cannot be decoded; names the tag, what was expected and found.
     """
     try:
-        dataset = read_dataset(path)
+        return _read_slice(read_dataset(path), path)
     except NotDicomError:
         raise InputError("expected a DICOM file (PS3.10 section 7.1)", path=path) from None
+    except InputError:
+        raise
+    except Exception as error:  # damaged elements raise many kinds; their values may be a patient's, so not told
+        raise InputError(f"damaged CT image ({type(error).__name__})", path=path) from error
+
+
+def _read_slice(dataset: Dataset, path: Path) -> CTSlice:
     for keyword, tag, allowed in (
         ("SamplesPerPixel", "(0028,0002)", (1,)),
         ("PhotometricInterpretation", "(0028,0004)", ("MONOCHROME1", "MONOCHROME2")),

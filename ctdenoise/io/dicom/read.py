@@ -36,20 +36,22 @@ def read_dataset(path: Path, **options: Any) -> Dataset:
     """
     try:
         try:
-            return dcmread(path, **options)
+            dataset: Dataset = dcmread(path, **options)
         except InvalidDicomError:
             with path.open("rb") as file:
                 if file.read(2) not in _BEGINNINGS:
                     raise NotDicomError from None
             dataset = dcmread(path, force=True, **options)
+            if "ACR-NEMA" in str(dataset.get("RecognitionCode")):
+                raise NotDicomError("an ACR-NEMA file, older than DICOM") from None
+            if "SOPClassUID" not in dataset:
+                raise NotDicomError from None
     except NotDicomError:
         raise
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
     except Exception as error:  # pydicom lets many kinds through on damaged files
         raise InputError(f"damaged DICOM file ({type(error).__name__})", path=path) from error
-    if "SOPClassUID" not in dataset:
-        raise NotDicomError
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little_endian = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian

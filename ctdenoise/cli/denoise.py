@@ -83,13 +83,15 @@ def run(
 
 
 def inspect(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A DICOM file, or a folder with some.")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A DICOM file, folder or zip archive.")],
     as_json: JsonOption = False,
 ) -> None:
     """Tell what is in INPUT, what would be denoised, what would be skipped and why."""
     from ctdenoise.io.dicom import discover
+    from ctdenoise.io.dicom.archive import opened
 
-    found = discover(source)
+    with opened(source) as root:
+        found = discover(root)
     if as_json:
         print_json(
             {
@@ -183,6 +185,8 @@ def _say_result(folder: Path, manifest: dict[str, Any], written: int) -> None:
         others = ", ".join(manifest["beside"])
         print(f"{folder}: the same series by another model or with other options is in {others}; nothing is mixed")
     print(f"{folder}: {done} of {asked} slices, {written} now in {manifest['seconds']:.1f} s{clipped}")
+    if manifest["lossy"]:
+        print(f"{folder}: {manifest['lossy']} slices come from images that were compressed with loss")
     for failure in manifest["failed"]:
         print(f"ctdenoise: {failure['file']}: {failure['reason']}", file=sys.stderr)
 

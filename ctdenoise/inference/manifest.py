@@ -38,6 +38,8 @@ class SliceRecord:
         Pixels left alone because they are no image.
     seconds
         In the network.
+    lossy
+        Whether the source's pixels had been compressed with loss.
     """
 
     file: str
@@ -46,6 +48,7 @@ class SliceRecord:
     clipped: int
     padding: int
     seconds: float
+    lossy: bool = False
 
 
 class Journal:
@@ -130,6 +133,7 @@ def begin_manifest(
         "failed": [],
         "slices": [],
         "clipped": 0,
+        "lossy": 0,
         "seconds": 0.0,
     }
 

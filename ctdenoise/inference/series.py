@@ -188,6 +188,8 @@ def denoise_series(
     done = {uid: record for uid, record in done.items() if names[uid] == record.file}
     if not options.overwrite and earlier and len(done) == len(names) and earlier["status"] == "complete":
         return SeriesResult(folder, earlier, written=0)
+    if done and earlier:  # one series has one date, however often its run was cut off
+        derivation = replace(derivation, time=datetime.fromisoformat(earlier["started"]))
     began, before = time.perf_counter(), len(done)
     manifest = begin_manifest(
         model,
@@ -200,6 +202,7 @@ def denoise_series(
         },
         derived={"series_uid": str(series_uid), "transfer_syntax": options.transfer_syntax},
     )
+    manifest["started"] = derivation.time.isoformat(timespec="seconds")
     if options.random_uids:
         manifest["derived"]["salt"] = derivation.salt
     manifest["beside"] = _others(output, folder, manifest["source"]["series_uid"])
@@ -229,6 +232,7 @@ def denoise_series(
             order = [done[uid] for uid in names if uid in done]
             manifest["slices"] = [asdict(record) for record in order]
             manifest["clipped"] = sum(record.clipped for record in order)
+            manifest["lossy"] = sum(record.lossy for record in order)
             manifest["batch_size"] = denoiser.batch_size
             if manifest["status"] == "complete":
                 manifest["derived"].pop("salt", None)

@@ -129,6 +129,8 @@ def _write(
         write_slice(derived, path)
     except OSError:
         raise
+    except InputError as error:
+        return error
     except Exception as error:  # elements of the source that cannot be encoded
         return InputError(f"cannot be derived from: {type(error).__name__}", path=source.path)
     record = SliceRecord(
@@ -138,6 +140,7 @@ def _write(
         clipped=pixels.clipped,
         padding=int(source.padding.sum()),
         seconds=round(seconds, 3),
+        lossy=derived.get("LossyImageCompression") == "01",
     )
     journal.add(record)
     return None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 import ctdenoise
+from ctdenoise.errors import InputError
 from ctdenoise.io.dicom.derivation import CAUTION, Derivation, coded, source_reference, told
 from ctdenoise.io.dicom.encode import encode
 from ctdenoise.io.dicom.enhanced import ENHANCED_CT, tell_frames
@@ -37,6 +39,11 @@ def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) 
     -------
     Dataset
         In the transfer syntax that `derivation` says, with file meta information.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be de-identified as asked.
     """
     original = source.dataset
     # A deep copy of all but the pixels, which are replaced.
@@ -46,7 +53,17 @@ def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) 
             derived.add(copy.deepcopy(element))
     if derivation.drop_private:
         derived.remove_private_tags()  # those within sequences
+    _drop_overlays_in_pixels(derived)
+    if original.file_meta.TransferSyntaxUID == ExplicitVRBigEndian:
+        _swap_words(derived)
     if derivation.deidentify:
+        if original.get("BurnedInAnnotation") == "YES":
+            # PS3.3 C.7.6.1 and PS3.15 section E.3.1: the profile does not clean pixels.
+            raise InputError(
+                "expected no text in the pixels of an image to be de-identified, found YES",
+                path=source.path,
+                tag="BurnedInAnnotation (0028,0301)",
+            )
         from ctdenoise.io.dicom.deidentify import deidentify
 
         deidentify(derived, derivation.pseudonym)
@@ -59,6 +76,23 @@ def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) 
     _put_pixels(derived, original, pixels)
     encode(derived, derivation.transfer_syntax, original.file_meta.TransferSyntaxUID)
     return derived
+
+
+def _drop_overlays_in_pixels(derived: Dataset) -> None:
+    """Leave out overlays that were bits of the source's pixels, which decoding takes away (PS3.3 C.9.2, retired)."""
+    for group in range(0x6000, 0x6020, 2):
+        position = derived.get((group, 0x0102))
+        if position is not None and position.value not in (None, 0):
+            for tag in [element.tag for element in derived.group_dataset(group)]:
+                del derived[tag]
+
+
+def _swap_words(dataset: Dataset) -> None:
+    """Turn the words of big-endian binary values round; pydicom leaves them as bytes (PS3.5 section 7.3)."""
+    for element in dataset.iterall():
+        size = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}.get(element.VR)
+        if size and isinstance(element.value, bytes) and len(element.value) % size == 0:
+            element.value = np.frombuffer(element.value, f">u{size}").astype(f"<u{size}").tobytes()
 
 
 _NOT_KEPT = frozenset(
@@ -91,10 +125,21 @@ def _identify(derived: Dataset, original: Dataset, derivation: Derivation) -> No
     suffix = f"denoised, {CAUTION}"
     name = str(derived.get("SeriesDescription") or "").strip()[: 64 - len(suffix) - 3].rstrip()
     derived.SeriesDescription = f"{name} - {suffix}" if name else suffix
-    # PS3.3 C.12.1: when this instance was created; acquisition and content times stay the source's.
     if not derivation.deidentify:
-        derived.InstanceCreationDate = derivation.time.strftime("%Y%m%d")
-        derived.InstanceCreationTime = derivation.time.strftime("%H%M%S")
+        date, time = derivation.time.strftime("%Y%m%d"), derivation.time.strftime("%H%M%S")
+        # PS3.3 C.12.1: when this instance was created.
+        derived.InstanceCreationDate, derived.InstanceCreationTime = date, time
+        # PS3.3 C.7.3.1 and C.7.6.1: when this series was begun, and the making of these pixels; Type 3 and 2C, so told
+        # where the source tells its own. Study and acquisition times stay: the patient was scanned then. General
+        # Equipment (PS3.3 C.7.5.1) and the operator stay those of the scanner; ours is contributing equipment.
+        for keyword, value in (
+            ("SeriesDate", date),
+            ("SeriesTime", time),
+            ("ContentDate", date),
+            ("ContentTime", time),
+        ):
+            if original.get(keyword):
+                setattr(derived, keyword, value)
 
 
 def _tell_history(derived: Dataset, source: CTSlice, derivation: Derivation) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 import ctdenoise
+from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import Derivation, derive_slice, read_slice, write_slice
 from ctdenoise.io.dicom.pixels import StoredPixels
 from tests.conftest import Edit, make_series
@@ -105,7 +106,7 @@ def test_everything_else_is_kept(tmp_path):
 
     source, derived = derive(tmp_path, edit)
     identity = {"SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription"}
-    created = {"InstanceCreationDate", "InstanceCreationTime"}
+    created = {f"{what}{when}" for what in ("InstanceCreation", "Series", "Content") for when in ("Date", "Time")}
     history = {"ImageType", "DerivationDescription", "SourceImageSequence", "ContributingEquipmentSequence"}
     allowed = identity | created | history | {"ImageComments", "PixelData"}
     for element in source:
@@ -152,3 +153,49 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path):
     with pytest.raises(Exception, match="Rows"):
         write_slice(derived, target / "a.dcm")
     assert list(target.iterdir()) == []
+
+
+def test_series_and_content_are_dated_by_the_run_and_the_scan_by_the_scanner(tmp_path):
+    def edit(image, _):
+        for what in ("Study", "Series", "Acquisition", "Content"):
+            setattr(image, f"{what}Date", "20200101")
+            setattr(image, f"{what}Time", "111111")
+
+    _, derived = derive(tmp_path, edit)
+    assert (derived.SeriesDate, derived.SeriesTime, derived.ContentDate) == ("20260506", "070809", "20260506")
+    assert (derived.StudyDate, derived.AcquisitionDate, derived.AcquisitionTime) == ("20200101", "20200101", "111111")
+
+
+def test_overlays_of_their_own_stay_and_those_in_pixel_bits_go(tmp_path):
+    def edit(image, _):
+        for group, position in ((0x6000, 0), (0x6002, 12)):
+            image.add_new((group, 0x0010), "US", image.Rows)
+            image.add_new((group, 0x0102), "US", position)
+        image.add_new((0x6000, 0x3000), "OW", b"\x01\x02" * 90)
+
+    _, derived = derive(tmp_path, edit)
+    assert derived[0x6000, 0x3000].value == b"\x01\x02" * 90
+    assert (0x6002, 0x0102) not in derived
+    assert (0x6002, 0x0010) not in derived
+
+
+def test_words_of_big_endian_sources_are_turned_round(tmp_path):
+    make_series(tmp_path, slices=1)
+    image = dcmread(tmp_path / "IMG001")
+    image.add_new((0x6000, 0x3000), "OW", b"\x12\x34\x56\x78")
+    image.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    image.PixelData = image.pixel_array.byteswap().tobytes()
+    dcmwrite(tmp_path / "big.dcm", image, implicit_vr=False, little_endian=False)
+    source = read_slice(tmp_path / "big.dcm")
+    np.testing.assert_array_equal(source.stored, read_slice(tmp_path / "IMG001").stored)
+    derived = derive_slice(source, StoredPixels(source.stored, 0), DERIVATION)
+    assert derived[0x6000, 0x3000].value == b"\x34\x12\x78\x56"
+
+
+def test_an_image_with_burned_in_text_is_not_called_deidentified(tmp_path):
+    make_series(tmp_path, slices=1, edit=lambda image, _: setattr(image, "BurnedInAnnotation", "YES"))
+    source = read_slice(tmp_path / "IMG001")
+    pixels = StoredPixels(source.stored, 0)
+    assert derive_slice(source, pixels, DERIVATION).BurnedInAnnotation == "YES"
+    with pytest.raises(InputError, match=r"BurnedInAnnotation \(0028,0301\)"):
+        derive_slice(source, pixels, replace(DERIVATION, deidentify=True))

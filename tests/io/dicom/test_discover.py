@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from ctdenoise.errors import InputError
-from ctdenoise.io.dicom import discover
+from ctdenoise.io.dicom import discover, read_slice
 from tests.conftest import Edit, make_series
 
 
@@ -124,3 +125,55 @@ def test_numbers_that_are_none_are_damage(tmp_path):
     (skipped,) = discover(tmp_path).skipped
     assert skipped.failed
     assert skipped.reason.startswith("damaged DICOM")
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    plan=st.lists(st.tuples(st.integers(0, 3), st.integers(-50, 50)), min_size=1, max_size=12), seed=st.integers(0, 99)
+)
+def test_series_are_told_apart_and_ordered_whatever_lies_among_one_another(tmp_path_factory, plan, seed):
+    """Slices of up to four series, at any positions, duplicates among them, under shuffled names in one folder."""
+    folder = tmp_path_factory.mktemp("mixed")
+    make_series(folder / "template", slices=1)
+    template = dcmread(folder / "template" / "IMG001")
+    names = list(range(len(plan)))
+    random.Random(seed).shuffle(names)
+    (folder / "in").mkdir()
+    for (series, position), name in zip(plan, names, strict=True):
+        template.SeriesInstanceUID = f"1.2.{series + 1}"
+        template.SOPInstanceUID = template.file_meta.MediaStorageSOPInstanceUID = f"1.2.{series + 1}.{position + 51}"
+        template.ImagePositionPatient = [0, 0, position]
+        template.save_as(folder / "in" / f"{name:03d}")
+    found = discover(folder / "in")
+    expected = {series: sorted({p for s, p in plan if s == series}) for series in {s for s, _ in plan}}
+    assert {s.uid: [f.position for f in s.slices] for s in found.series} == {
+        f"1.2.{series + 1}": positions for series, positions in expected.items()
+    }
+    assert len(found.skipped) == len(plan) - sum(map(len, expected.values()))
+    assert all("same SOPInstanceUID" in s.reason for s in found.skipped)
+
+
+def test_a_dicomdir_stands_for_its_folder_and_link_loops_end(tmp_path):
+    make_series(tmp_path / "in" / "DICOM", slices=2)
+    (tmp_path / "in" / "DICOMDIR").write_bytes(b"")
+    (tmp_path / "in" / "DICOM" / "loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "DICOM" / "self").symlink_to("self")
+    (series,) = discover(tmp_path / "in" / "DICOMDIR").series
+    assert len(series.slices) == 2
+
+
+def test_no_preamble_odd_names_and_long_paths_are_read(tmp_path):
+    deep = tmp_path.joinpath(*["Überlänge-日本語-" + "x" * 40] * 6)
+    make_series(deep, slices=1)
+    content = (deep / "IMG001").read_bytes()
+    (deep / "IMG001").rename(deep / "übersicht.jpg")
+    implicit = dcmread(deep / "übersicht.jpg")
+    del implicit.file_meta, implicit.preamble
+    implicit.SOPInstanceUID = "1.2.3"
+    implicit.save_as(deep / "headless", implicit_vr=True, little_endian=True, enforce_file_format=False)
+    assert (deep / "headless").read_bytes()[128:132] != b"DICM"
+    (series,) = discover(tmp_path).series
+    assert {f.path.name for f in series.slices} == {"übersicht.jpg", "headless"}
+    one, other = (read_slice(f.path) for f in series.slices)
+    assert (one.stored == other.stored).all()
+    assert content[128:132] == b"DICM"

@@ -183,8 +183,8 @@ def test_words_of_big_endian_sources_are_turned_round(tmp_path):
     make_series(tmp_path, slices=1)
     image = dcmread(tmp_path / "IMG001")
     image.add_new((0x6000, 0x3000), "OW", b"\x12\x34\x56\x78")
-    image.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     image.PixelData = image.pixel_array.byteswap().tobytes()
+    image.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     dcmwrite(tmp_path / "big.dcm", image, implicit_vr=False, little_endian=False)
     source = read_slice(tmp_path / "big.dcm")
     np.testing.assert_array_equal(source.stored, read_slice(tmp_path / "IMG001").stored)

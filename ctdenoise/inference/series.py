@@ -30,7 +30,7 @@ from ctdenoise.io.dicom import (
 from ctdenoise.io.dicom.archive import opened
 from ctdenoise.io.dicom.classic import frame_uid
 from ctdenoise.io.dicom.derive import SERIES_NUMBER_OFFSET
-from ctdenoise.io.dicom.discover import Skipped, SliceFile
+from ctdenoise.io.dicom.discover import Skipped, SliceFile, input_tree
 
 if TYPE_CHECKING:
     from ctdenoise.inference.denoiser import Denoiser
@@ -107,6 +107,7 @@ def denoise_folder(
         If there is nothing to denoise, or `output` cannot be used.
     """
     options = options or RunOptions()
+    source = input_tree(source)
     if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
         raise InputError(
             f"the output must not be inside the input, {source}", path=output, hint="choose another folder"

@@ -130,10 +130,9 @@ def discover(root: Path) -> Discovery:
     InputError
         If `root` does not exist or is an empty folder.
     """
+    root = input_tree(root)
     if not root.exists():
         raise InputError("expected a DICOM file or a folder with some, found nothing there", path=root)
-    if root.name.upper() == "DICOMDIR" and root.is_file():
-        root = root.parent  # PS3.10 section 8.6: its files are beside and below it
     gatherings: dict[str, _Gathering] = {}
     skipped: list[Skipped] = []
     seen: dict[str, Path] = {}
@@ -164,6 +163,11 @@ def discover(root: Path) -> Discovery:
     found = [_series(gathering) for gathering in gatherings.values()]
     found.sort(key=lambda s: (s.study_uid, s.number is None, s.number or 0, s.uid))
     return Discovery(tuple(found), tuple(skipped))
+
+
+def input_tree(source: Path) -> Path:
+    """Return the folder that a DICOMDIR stands for, its files being beside and below it (PS3.10 section 8.6)."""
+    return source.parent if source.name.upper() == "DICOMDIR" and source.is_file() else source
 
 
 def _files(root: Path) -> Iterator[Path]:

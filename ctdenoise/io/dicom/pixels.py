@@ -107,6 +107,12 @@ def _read_slice(dataset: Dataset, path: Path) -> CTSlice:
         if found not in allowed:
             expected = " or ".join(map(str, allowed))
             raise InputError(f"expected {expected}, found {found}", path=path, tag=f"{keyword} {tag}")
+    bits_stored, high_bit = int(dataset.BitsStored), int(dataset.get("HighBit", dataset.BitsStored - 1))
+    if high_bit != bits_stored - 1:
+        # PS3.5 section 8.1.1; decoders differ in what they make of anything else.
+        raise InputError(
+            f"expected BitsStored − 1 = {bits_stored - 1}, found {high_bit}", path=path, tag="HighBit (0028,0102)"
+        )
     slope, intercept = _rescale(dataset, path)
     _check_size(dataset, path)
     stored = _decode(dataset, path)

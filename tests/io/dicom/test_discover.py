@@ -153,13 +153,15 @@ def test_series_are_told_apart_and_ordered_whatever_lies_among_one_another(tmp_p
     assert all("same SOPInstanceUID" in s.reason for s in found.skipped)
 
 
-def test_a_dicomdir_stands_for_its_folder_and_link_loops_end(tmp_path):
+def test_a_dicomdir_stands_for_its_folder_and_link_loops_end(tmp_path, identity):
     make_series(tmp_path / "in" / "DICOM", slices=2)
     (tmp_path / "in" / "DICOMDIR").write_bytes(b"")
     (tmp_path / "in" / "DICOM" / "loop").symlink_to(tmp_path / "in")
     (tmp_path / "in" / "DICOM" / "self").symlink_to("self")
     (series,) = discover(tmp_path / "in" / "DICOMDIR").series
     assert len(series.slices) == 2
+    with pytest.raises(InputError, match="must not be inside the input"):
+        identity.denoise_series(tmp_path / "in" / "DICOMDIR", tmp_path / "in" / "out")
 
 
 def test_no_preamble_odd_names_and_long_paths_are_read(tmp_path):

@@ -166,3 +166,9 @@ def test_lossless_transfer_syntaxes_are_decoded_to_the_same_pixels(data, syntax)
 def test_transfer_syntaxes_without_a_codec_are_told_with_what_would_help(data, syntax, hint):
     with pytest.raises(InputError, match=hint):
         read_slice(data / "dicom-flavours" / FLAVOUR.format(syntax))
+
+
+def test_an_odd_high_bit_is_refused(tmp_path):
+    make_series(tmp_path, slices=1, edit=lambda image, _: setattr(image, "HighBit", 15))
+    with pytest.raises(InputError, match=r"HighBit \(0028,0102\): expected BitsStored − 1 = 11, found 15"):
+        read_slice(tmp_path / "IMG001")

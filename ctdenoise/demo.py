@@ -20,7 +20,7 @@ from pydicom.uid import generate_uid
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation import WINDOWS, comparison_figure, window_metrics
 from ctdenoise.inference import Denoiser
-from ctdenoise.inference.series import Progress
+from ctdenoise.inference.results import Progress
 from ctdenoise.io.dicom import read_slice, write_slice
 from ctdenoise.io.dicom.create import NewSeries
 from ctdenoise.noise.phantom import scan_thorax

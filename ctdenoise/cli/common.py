@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ctdenoise.inference.series import Progress
+    from ctdenoise.inference.results import Progress
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 

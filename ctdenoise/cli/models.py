@@ -79,15 +79,18 @@ def models_fetch(
 @app.command("import")
 def models_import(
     checkpoint: Annotated[Path, typer.Argument(help="The authors' net_g_latest.pth.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Becomes a model folder.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Becomes a model folder; the checkpoint's name if not given.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of the model; the folder's if not given.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Turn a checkpoint of the paper's authors into a model folder for ctdenoise run --model."""
     from ctdenoise.models.authors import import_authors
 
-    description = import_authors(checkpoint, output, name=name)
+    folder = output or Path(checkpoint.stem)
+    description = import_authors(checkpoint, folder, name=name)
     if as_json:
         print_json(asdict(description))
         return
-    print(f"{output}: {description.summary}")
+    print(f"{folder}: {description.summary}")

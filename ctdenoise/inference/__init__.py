@@ -3,7 +3,8 @@
 from ctdenoise.inference.denoiser import Denoiser
 from ctdenoise.inference.files import denoise_path
 from ctdenoise.inference.options import RunOptions
-from ctdenoise.inference.series import FolderResult, SeriesResult, denoise_folder, denoise_series
+from ctdenoise.inference.results import FolderResult, SeriesResult
+from ctdenoise.inference.series import denoise_folder, denoise_series
 
 __all__ = [
     "Denoiser",

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference.options import RunOptions
-from ctdenoise.inference.series import Progress, SeriesResult, denoise_folder
+from ctdenoise.inference.results import Progress, SeriesResult
+from ctdenoise.inference.series import denoise_folder
 from ctdenoise.models.denoiser import NetworkConfig, apply_to_any_size
 from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_model
 from ctdenoise.transforms import ScaleHU, ToClipInput

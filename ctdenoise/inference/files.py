@@ -12,7 +12,8 @@ import numpy as np
 from ctdenoise.errors import InputError
 from ctdenoise.inference.manifest import begin_manifest, model_entry, read_manifest, write_manifest
 from ctdenoise.inference.options import RunOptions
-from ctdenoise.inference.series import FolderResult, Progress, SeriesResult, denoise_folder
+from ctdenoise.inference.results import FolderResult, Progress, SeriesResult
+from ctdenoise.inference.series import denoise_folder
 from ctdenoise.io.dicom.discover import Skipped
 from ctdenoise.io.images import is_image, read_image
 from ctdenoise.io.volumes import is_volume, read_volume

@@ -6,10 +6,10 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference.manifest import (
@@ -21,6 +21,7 @@ from ctdenoise.inference.manifest import (
     write_manifest,
 )
 from ctdenoise.inference.options import RunOptions
+from ctdenoise.inference.results import FolderResult, Progress, SeriesResult
 from ctdenoise.inference.stream import denoise_slices
 from ctdenoise.io.dicom import (
     Derivation,
@@ -34,48 +35,6 @@ from ctdenoise.io.dicom.discover import Skipped, SliceFile, input_tree
 
 if TYPE_CHECKING:
     from ctdenoise.inference.denoiser import Denoiser
-
-
-class Progress(Protocol):
-    """Told how a run goes on."""
-
-    def start(self, name: str, slices: int, done: int) -> None:
-        """A series or volume begins, of which `done` slices are there already."""
-
-    def advance(self) -> None:
-        """A slice was written or refused."""
-
-
-@dataclass(frozen=True)
-class SeriesResult:
-    """What came of one series.
-
-    Attributes
-    ----------
-    folder
-        Where the derived series and its manifest are.
-    manifest
-        Its content.
-    written
-        Slices written now; 0 if a finished run was started again.
-    """
-
-    folder: Path
-    manifest: dict[str, Any]
-    written: int
-
-
-@dataclass(frozen=True)
-class FolderResult:
-    """What came of a whole input: the series, and the files that are not part of any."""
-
-    results: list[SeriesResult]
-    skipped: tuple[Skipped, ...]
-
-    @property
-    def failed(self) -> bool:
-        """Whether something that should have been denoised was not."""
-        return any(s.failed for s in self.skipped) or any(r.manifest["failed"] for r in self.results)
 
 
 def denoise_folder(
@@ -179,16 +138,18 @@ def denoise_series(
     folder = output / f"{SERIES_NUMBER_OFFSET + int(series.number or 0):04d}-{number:08x}"
     journal = Journal(folder)
     earlier = read_manifest(folder / MANIFEST)
+    names = _names(series, derivation)
+    if not options.overwrite and earlier and _is_whole(folder, earlier, len(names)):
+        return SeriesResult(folder, earlier, written=0)
+    done = {} if options.overwrite else {r.source_uid: r for r in journal.read()}
     if options.random_uids:
         # Kept while a run lasts, so that it can go on; nothing leads from the finished series to its source.
-        salt = None if options.overwrite or not earlier else earlier["derived"].get("salt")
+        salt = earlier["derived"].get("salt") if done and earlier else None
         derivation = replace(derivation, salt=salt or secrets.token_hex(16))
+        names = _names(series, derivation)
+        done = done if salt else {}
     series_uid = derivation.uid(series.uid)
-    names = _names(series, derivation)
-    done = {} if options.overwrite else {r.source_uid: r for r in journal.read() if r.source_uid in names}
-    done = {uid: record for uid, record in done.items() if names[uid] == record.file}
-    if not options.overwrite and earlier and len(done) == len(names) and earlier["status"] == "complete":
-        return SeriesResult(folder, earlier, written=0)
+    done = {uid: record for uid, record in done.items() if names.get(uid) == record.file}
     if done and earlier:  # one series has one date, however often its run was cut off
         derivation = replace(derivation, time=datetime.fromisoformat(earlier["started"]))
     began, before = time.perf_counter(), len(done)
@@ -247,6 +208,12 @@ def denoise_series(
             hint="free space or choose another folder; the same command then goes on where this one ended",
         ) from error
     return SeriesResult(folder, manifest, written=len(manifest["slices"]) - before)
+
+
+def _is_whole(folder: Path, manifest: dict[str, Any], images: int) -> bool:
+    """Whether a finished run's images are all there."""
+    files = [record["file"] for record in manifest["slices"]]
+    return manifest["status"] == "complete" and len(files) == images and all((folder / f).is_file() for f in files)
 
 
 def _names(series: Series, derivation: Derivation) -> dict[str, str]:

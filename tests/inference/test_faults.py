@@ -144,7 +144,8 @@ def test_another_model_or_option_is_told_and_kept_apart(tmp_path, identity, halv
     assert third.manifest["beside"] == sorted([first.folder.name, second.folder.name])
 
 
-def test_random_uids_go_on_after_a_cut_and_leave_no_trace_of_their_source(tmp_path):
+@pytest.mark.parametrize("deidentify", [False, True])
+def test_random_uids_go_on_after_a_cut_and_leave_no_trace_of_their_source(deidentify, tmp_path):
     make_series(tmp_path / "in", slices=6)
 
     class Stop(torch.nn.Module):
@@ -156,7 +157,7 @@ def test_random_uids_go_on_after_a_cut_and_leave_no_trace_of_their_source(tmp_pa
                 raise KeyboardInterrupt
             return image
 
-    options, network = RunOptions(random_uids=True), Stop()
+    options, network = RunOptions(random_uids=True, deidentify=deidentify), Stop()
     with pytest.raises(KeyboardInterrupt):
         denoise_folder(Denoiser(network), tmp_path / "in", tmp_path / "out", options=options)
     network.left = 10
@@ -165,6 +166,13 @@ def test_random_uids_go_on_after_a_cut_and_leave_no_trace_of_their_source(tmp_pa
     (series,) = discover(result.folder).series
     assert len(series.slices) == 6
     assert "salt" not in result.manifest["derived"]
+    (again,) = denoise_folder(Denoiser(network), tmp_path / "in", tmp_path / "out", options=options).results
+    assert again.written == 0
+    (result.folder / "0001.dcm").unlink()  # what the others' UIDs came from is forgotten, so all are written again
+    network.left = 10
+    (anew,) = denoise_folder(Denoiser(network), tmp_path / "in", tmp_path / "out", options=options).results
+    assert anew.written == 6
+    network.left = 10
     (other,) = denoise_folder(Denoiser(network), tmp_path / "in", tmp_path / "again", options=options).results
     assert other.manifest["derived"]["series_uid"] != result.manifest["derived"]["series_uid"]
 

@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+DEBIAN := dicom3tools dcmtk libgdcm-tools dcm2niix orthanc orthanc-dicomweb
 
 .PHONY: install demo test test-all conformance lint wheel
 
@@ -21,8 +22,8 @@ test-all: install
 
 # What other programs say: Debian's validators and a PACS, then the tests that ask them.
 conformance: install
-	command -v dciodvfy dcmftest gdcminfo dcm2niix storescu Orthanc >/dev/null || \
-		{ apt-get update -qq && apt-get install -y -qq dicom3tools dcmtk libgdcm-tools dcm2niix orthanc orthanc-dicomweb; }
+	@(for program in dciodvfy dcmftest gdcminfo dcm2niix storescu Orthanc; do command -v $$program || exit 1; done) >/dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq $(DEBIAN); }
 	$(BIN)/python -m pytest tests/conformance
 
 lint: install

@@ -36,6 +36,9 @@ def main() -> None:
     except InputError as error:
         print(f"ctdenoise: {error}", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:  # a place that cannot be written, of a command that is no run
+        print(f"ctdenoise: {error.filename}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
 
 
 @app.callback(invoke_without_command=True)

@@ -243,6 +243,7 @@ def test_the_authors_checkpoint_is_imported_and_denoises(call, tmp_path):
         (["ct_lowdose", "--iteration", "3"], "--iteration: expected a value of ct_lowdose"),
         (["ct_lowdose", "stray"], "expected --key value, found stray"),
         (["ct_lowdose", "--overlay", "none"], "expected one of compare, evaluate, export, in_house"),
+        (["ct_lowdose", "--output_dir", "/dev/null/x"], "/dev/null/x: Not a directory"),
         (["ct_lowdose", "--dataset_dir", "/nowhere"], "/nowhere: expected the folder of a data set"),
         (["ct_lowdose", "--dataset", "lena", "--dataset_dir", "."], "datasets: expected one of aapm-mayo-2016"),
     ],

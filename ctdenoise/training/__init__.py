@@ -11,7 +11,7 @@ from ctdenoise.training.handlers import (
     checkpoint,
     key_metric,
     latest_checkpoint,
-    resume,
+    run_or_resume,
 )
 from ctdenoise.training.mixup import PrepareMixedBatch
 from ctdenoise.training.network import WholeImageInferer, calibrate, initialise_network
@@ -33,7 +33,7 @@ __all__ = [
     "latest_checkpoint",
     "load_data",
     "prepare",
-    "resume",
+    "run_or_resume",
     "slabs",
     "validation_set",
 ]

@@ -17,6 +17,8 @@ from monai.handlers import CheckpointLoader
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from ctdenoise.errors import InputError
+
 
 class GradientClipping:
     """Scale gradients down to a total norm before each optimiser step.
@@ -147,8 +149,8 @@ def checkpoint(
     return content if trainer.scaler is None else {**content, "scaler": trainer.scaler}
 
 
-def resume(trainer: Trainer, folder: str | Path, content: dict[str, Any]) -> None:
-    """Let `trainer` start where the latest checkpoint in `folder` ended, if there is one.
+def run_or_resume(trainer: Trainer, folder: str | Path, content: dict[str, Any]) -> None:
+    """Train, from where the latest checkpoint in `folder` ended if there is one; a finished training is left alone.
 
     Parameters
     ----------
@@ -158,7 +160,29 @@ def resume(trainer: Trainer, folder: str | Path, content: dict[str, Any]) -> Non
         Where checkpoints are.
     content
         From :func:`checkpoint`, and the ``checkpointer`` that knows which files it keeps.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint is of another training: longer, shorter, or of another network.
     """
     path = latest_checkpoint(folder)
     if path is not None:
-        CheckpointLoader(str(path), content, map_location="cpu")(trainer)
+        saved = torch.load(path, map_location="cpu", weights_only=True)["trainer"]
+        asked = trainer.state.max_epochs, trainer.state.epoch_length
+        hint = "repeat that training's values, or choose another --output_dir"
+        if (saved["max_epochs"], saved["epoch_length"]) != asked:
+            raise InputError(
+                f"expected a training of {asked[0]} × {asked[1]} iterations, "
+                f"found one of {saved['max_epochs']} × {saved['epoch_length']}",
+                path=path,
+                hint=hint,
+            )
+        if saved["iteration"] >= asked[0] * asked[1]:
+            print(f"{path}: this training is finished")
+            return
+        try:
+            CheckpointLoader(str(path), content, map_location="cpu")(trainer)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise InputError("expected a checkpoint of this network, found another's", path=path, hint=hint) from error
+    trainer.run()

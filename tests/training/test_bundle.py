@@ -80,6 +80,9 @@ def test_a_training_killed_and_resumed_ends_where_an_uninterrupted_one_does(tmp_
     at_kill = latest_checkpoint(tmp_path / "cut")
     assert at_kill.stem != "latest_checkpoint_24"
     bundle("ct_lowdose", "run", *cut_off)
+    finished = latest_checkpoint(tmp_path / "cut").stat()
+    assert "this training is finished" in bundle("ct_lowdose", "run", *cut_off)
+    assert latest_checkpoint(tmp_path / "cut").stat().st_mtime_ns == finished.st_mtime_ns
 
     one, other = (torch.load(latest_checkpoint(tmp_path / run), weights_only=True) for run in ("whole", "cut"))
     assert one["trainer"]["iteration"] == other["trainer"]["iteration"] == 24
@@ -114,6 +117,21 @@ def test_photographs_train_evaluate_export_and_denoise(tmp_path):
     given = arguments(config_file="configs/inference.json", model_dir=model, input_dir=tmp_path / "in.png")
     bundle("natural_srgb", "run", *given, "--output_dir", str(tmp_path / "by_bundle"))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "by_bundle" / "in.png")), clean)
+
+
+def test_a_checkpoint_of_another_training_is_not_gone_on_with(tmp_path):
+    values = {**SMALL, "iterations": 2, "dataset_dir": photographs(tmp_path / "data"), "output_dir": tmp_path / "out"}
+    call("ctdenoise", "train", "natural_gaussian", *arguments(**values), cwd=tmp_path)
+    for change, told in (
+        ({"iterations": 4}, "expected a training of 2 × 2 iterations, found one of 1 × 2"),
+        ({"iterations_per_epoch": 1}, "expected a training of 2 × 1 iterations, found one of 1 × 2"),
+    ):
+        given = arguments(**{**values, **change})
+        command = [sys.executable, "-m", "ctdenoise", "train", "natural_gaussian", *given]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 1
+        assert told in result.stderr
+        assert "choose another --output_dir" in result.stderr
 
 
 def test_a_baseline_trains_by_the_same_configuration_and_denoises_ct(tmp_path):

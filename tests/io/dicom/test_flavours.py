@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from ctdenoise.errors import InputError
@@ -62,3 +63,13 @@ def test_each_file_has_its_outcome(path, data, tmp_path, identity):
         assert not skipped.failed
         found = f"skipped: {skipped.reason}"
     assert found.startswith(expected)
+
+
+def test_pydicoms_own_files_are_denoised_or_skipped_with_reasons(tmp_path, identity):
+    """What comes with pydicom: a hundred and more files of all kinds, a few of them CT with pixels."""
+    outcome = denoise_folder(identity, Path(pydicom.__file__).parent / "data", tmp_path)
+    assert sum(len(r.manifest["slices"]) for r in outcome.results) >= 10
+    assert not any(r.manifest["failed"] for r in outcome.results)
+    assert all(s.reason for s in outcome.skipped)
+    read = {p.name for p in (Path(pydicom.__file__).parent / "data").rglob("CT_small.dcm")}
+    assert not read & {s.path.name for s in outcome.skipped}

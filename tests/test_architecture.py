@@ -11,7 +11,7 @@ import ctdenoise
 
 PACKAGE = Path(ctdenoise.__file__).parent
 FLOORS = [
-    {"errors"},
+    {"errors", "files"},
     {"models", "noise", "io"},
     {"transforms"},
     {"inference", "evaluation", "training"},

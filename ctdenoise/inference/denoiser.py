@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ctdenoise.errors import InputError
-from ctdenoise.inference.options import RunOptions
+from ctdenoise.inference.options import RunOptions, check_strength
 from ctdenoise.inference.results import Progress, SeriesResult
 from ctdenoise.inference.series import denoise_folder
 from ctdenoise.models.denoiser import NetworkConfig, apply_to_any_size
@@ -119,7 +119,7 @@ class Denoiser:
         ValueError
             If shape or strength are not as above.
         """
-        _check_strength(strength)
+        check_strength(strength)
         if self.hu_range is None:
             raise InputError(
                 "expected a model of CT, found one of photographs", hint="ctdenoise models list shows what there is"
@@ -167,7 +167,7 @@ class Denoiser:
         ValueError
             If shape or strength are not as above.
         """
-        _check_strength(strength)
+        check_strength(strength)
         if self.hu_range is not None:
             raise InputError(
                 "expected a model of photographs, found one of CT",
@@ -226,12 +226,6 @@ class Denoiser:
 
 def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
-
-
-def _check_strength(strength: float) -> None:
-    """Raise ValueError unless 0 ≤ strength ≤ 1."""
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength: expected a value from 0 to 1, found {strength}")
 
 
 def _device(name: str) -> torch.device:

@@ -13,7 +13,7 @@ from ctdenoise.errors import InputError
 from ctdenoise.inference.manifest import begin_manifest, model_entry, read_manifest, write_manifest
 from ctdenoise.inference.options import RunOptions
 from ctdenoise.inference.results import FolderResult, Progress, SeriesResult
-from ctdenoise.inference.series import denoise_folder
+from ctdenoise.inference.series import denoise_folder, refuse_output_inside
 from ctdenoise.io.dicom.discover import Skipped
 from ctdenoise.io.images import is_image, read_image
 from ctdenoise.io.volumes import is_volume, read_volume
@@ -65,10 +65,7 @@ def _denoise_images(
     files = [p for p in sorted(source.rglob("*")) if p.is_file() and is_image(p)] if source.is_dir() else [source]
     if not files:
         raise InputError("expected PNG, TIFF, JPEG or BMP images, found none", path=source)
-    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
-        raise InputError(
-            f"the output must not be inside the input, {source}", path=output, hint="choose another folder"
-        )
+    refuse_output_inside(source, output)
     results, skipped = [], []
     if progress:
         progress.start(source.name, len(files), 0)

@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 import ctdenoise
+from ctdenoise.files import write_whole
 from ctdenoise.models.zoo import ModelDescription
 
 SCHEMA = "ctdenoise-manifest-1"
@@ -81,9 +82,7 @@ class Journal:
 
     def restart(self, records: Iterable[SliceRecord]) -> None:
         """Begin with these records and nothing else."""
-        partial = self._path.with_name(f"{_JOURNAL}.partial")
-        partial.write_text("".join(json.dumps(asdict(record)) + "\n" for record in records), encoding="utf-8")
-        partial.replace(self._path)
+        write_whole(self._path, "".join(json.dumps(asdict(record)) + "\n" for record in records))
 
     def add(self, record: SliceRecord) -> None:
         """Add a record."""
@@ -158,9 +157,7 @@ def model_entry(description: ModelDescription | None, network: nn.Module) -> dic
 
 def write_manifest(path: Path, content: dict[str, Any]) -> None:
     """Write a manifest, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:

@@ -47,8 +47,13 @@ class RunOptions:
     random_uids: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise ValueError(f"strength: expected a value from 0 to 1, found {self.strength}")
+        check_strength(self.strength)
         if self.transfer_syntax not in (*TRANSFER_SYNTAXES, SOURCE):
             expected = ", ".join((*TRANSFER_SYNTAXES, SOURCE))
             raise ValueError(f"transfer_syntax: expected one of {expected}, found {self.transfer_syntax!r}")
+
+
+def check_strength(strength: float) -> None:
+    """Raise ValueError unless 0 ≤ strength ≤ 1."""
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength: expected a value from 0 to 1, found {strength}")

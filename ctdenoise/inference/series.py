@@ -67,10 +67,7 @@ def denoise_folder(
     """
     options = options or RunOptions()
     source = input_tree(source)
-    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
-        raise InputError(
-            f"the output must not be inside the input, {source}", path=output, hint="choose another folder"
-        )
+    refuse_output_inside(source, output)
     with opened(source) as root:
         found = discover(root)
         chosen = [s for s in found.series if options.series in (None, s.uid, str(s.number))]
@@ -81,6 +78,14 @@ def denoise_folder(
             for one in chosen
         ]
     return FolderResult(results, found.skipped)
+
+
+def refuse_output_inside(source: Path, output: Path) -> None:
+    """Raise InputError if `output` lies in the folder `source`."""
+    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+        raise InputError(
+            f"the output must not be inside the input, {source}", path=output, hint="choose another folder"
+        )
 
 
 def _nothing_to_do(
@@ -135,7 +140,8 @@ def denoise_series(
     )
     # Numbers and a hash, no names: descriptions may hold what patients should not be known by.
     number = int(derivation.uid(series.uid + "/random" * options.random_uids)[5:]) % 16**8
-    folder = output / f"{SERIES_NUMBER_OFFSET + int(series.number or 0):04d}-{number:08x}"
+    prefix = f"{SERIES_NUMBER_OFFSET + int(series.number or 0):04d}"
+    folder = output / f"{prefix}-{number:08x}"
     journal = Journal(folder)
     earlier = read_manifest(folder / MANIFEST)
     names = _names(series, derivation)
@@ -167,7 +173,7 @@ def denoise_series(
     manifest["started"] = derivation.time.isoformat(timespec="seconds")
     if options.random_uids:
         manifest["derived"]["salt"] = derivation.salt
-    manifest["beside"] = _others(output, folder, manifest["source"]["series_uid"])
+    manifest["beside"] = _others(folder, prefix, manifest["source"]["series_uid"])
     manifest["skipped"] = [{"file": _relative(s.path, root), "reason": s.reason} for s in skipped]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -229,9 +235,9 @@ def _images(file: SliceFile, derivation: Derivation) -> list[str]:
     return [derivation.pseudonym(file.uid)]
 
 
-def _others(output: Path, folder: Path, series_uid: str) -> list[str]:
-    """Other results of the same series in `output`: made by another model or with other options."""
-    manifests = ((path.parent, read_manifest(path)) for path in output.glob(f"*/{MANIFEST}"))
+def _others(folder: Path, prefix: str, series_uid: str) -> list[str]:
+    """Other results of the same series beside `folder`: made by another model or with other options."""
+    manifests = ((path.parent, read_manifest(path)) for path in folder.parent.glob(f"{prefix}-*/{MANIFEST}"))
     return sorted(
         other.name for other, m in manifests if m and other != folder and m["source"].get("series_uid") == series_uid
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ctdenoise.errors import InputError
+from ctdenoise.files import write_whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -199,7 +200,5 @@ def save_model(
         decoder_sha256=file_sha256(decoder),
         **description,
     )
-    partial = folder / ".model.json.partial"
-    partial.write_text(json.dumps(asdict(full), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(folder / "model.json")
+    write_whole(folder / "model.json", json.dumps(asdict(full), indent=2, ensure_ascii=False) + "\n")
     return full

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
 
 from ctdenoise.errors import InputError
+from ctdenoise.files import write_whole
 from ctdenoise.io.dicom import Series, discover
+from ctdenoise.io.dicom.read import NotDicomError, read_dataset
 from ctdenoise.io.images import is_image
 from ctdenoise.training.resources import resource
 
@@ -69,10 +69,8 @@ def write_datalist(data: Datalist, path: Path) -> None:
     InputError
         If it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(data, indent=1) + "\n")
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror or error}", path=path) from error
 
@@ -137,9 +135,10 @@ def _paths(item: Mapping[str, Any]) -> list[str]:
 
 def _patient_id(path: Path) -> str:
     try:
-        return str(dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"]).get("PatientID", ""))
-    except (InvalidDicomError, OSError):
+        header = read_dataset(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "PatientID"])
+    except (NotDicomError, InputError):
         return ""
+    return str(header.get("PatientID", ""))
 
 
 def _prepare_ct(root: Path, spec: Mapping[str, Any], validation: Sequence[str] | None) -> Datalist:

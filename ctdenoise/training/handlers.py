@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint
 from ignite.utils import manual_seed
 from monai.data import set_rnd
 from monai.engines import Evaluator, Trainer
 from monai.engines.utils import IterationEvents
-from monai.handlers import CheckpointLoader
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -168,7 +168,8 @@ def run_or_resume(trainer: Trainer, folder: str | Path, content: dict[str, Any])
     """
     path = latest_checkpoint(folder)
     if path is not None:
-        saved = torch.load(path, map_location="cpu", weights_only=True)["trainer"]
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        saved = stored["trainer"]
         asked = trainer.state.max_epochs, trainer.state.epoch_length
         hint = "repeat that training's values, or choose another --output_dir"
         if (saved["max_epochs"], saved["epoch_length"]) != asked:
@@ -182,7 +183,7 @@ def run_or_resume(trainer: Trainer, folder: str | Path, content: dict[str, Any])
             print(f"{path}: this training is finished")
             return
         try:
-            CheckpointLoader(str(path), content, map_location="cpu")(trainer)
+            Checkpoint.load_objects(content, stored)
         except (RuntimeError, ValueError, KeyError) as error:
             raise InputError("expected a checkpoint of this network, found another's", path=path, hint=hint) from error
     trainer.run()

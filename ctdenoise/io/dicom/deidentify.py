@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from collections.abc import Callable
 
@@ -36,10 +37,8 @@ def deidentify(dataset: Dataset, pseudonym: Callable[[str], str]) -> None:
             value = element.value
             element.value = [pseudonym(v) for v in value] if isinstance(value, MultiValue) else pseudonym(value)
 
-    tables = dicom_anonymization_database_selector(_TABLE)
-    removed = set(tables["X_TAGS"])
-    rules = {tag: _with_legal_values(action, tag in removed) for tag, action in initialize_actions(_TABLE).items()}
-    _apply(dataset, {**rules, **dict.fromkeys(tables["U_TAGS"], replace_uid)})
+    rules, uid_tags = _profile()
+    _apply(dataset, {**rules, **dict.fromkeys(uid_tags, replace_uid)})
     # PS3.15 section E.1.1 and PS3.3 C.12.1.1.7: say what was done.
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = f"dicom-anonymizer {importlib.metadata.version('dicom-anonymizer')}"
@@ -48,6 +47,15 @@ def deidentify(dataset: Dataset, pseudonym: Callable[[str], str]) -> None:
     method.CodingSchemeDesignator = "DCM"
     method.CodeMeaning = "Basic Application Confidentiality Profile"
     dataset.DeidentificationMethodCodeSequence = Sequence([method])
+
+
+@functools.cache
+def _profile() -> tuple[dict[Tag, Action], tuple[Tag, ...]]:
+    """What the profile does to each element, and the elements whose UIDs it replaces."""
+    tables = dicom_anonymization_database_selector(_TABLE)
+    removed = set(tables["X_TAGS"])
+    rules = {tag: _with_legal_values(action, tag in removed) for tag, action in initialize_actions(_TABLE).items()}
+    return rules, tuple(tables["U_TAGS"])
 
 
 def _with_legal_values(action: Action, remove: bool) -> Action:

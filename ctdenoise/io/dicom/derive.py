@@ -15,7 +15,7 @@ import ctdenoise
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom.derivation import CAUTION, Derivation, coded, source_reference, told
 from ctdenoise.io.dicom.encode import encode
-from ctdenoise.io.dicom.enhanced import ENHANCED_CT, tell_frames
+from ctdenoise.io.dicom.enhanced import is_enhanced, tell_frames
 from ctdenoise.io.dicom.pixels import CTSlice, StoredPixels
 
 #: Added to the source's SeriesNumber, so that source and derived sort apart and still belong together.
@@ -49,10 +49,10 @@ def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) 
     # A deep copy of all but the pixels, which are replaced.
     derived = Dataset()
     for element in original:
-        if element.tag not in _NOT_KEPT and not (derivation.drop_private and element.tag.is_private):
+        if element.tag not in _NOT_KEPT:
             derived.add(copy.deepcopy(element))
     if derivation.drop_private:
-        derived.remove_private_tags()  # those within sequences
+        derived.remove_private_tags()
     _drop_overlays_in_pixels(derived)
     if original.file_meta.TransferSyntaxUID == ExplicitVRBigEndian:
         _swap_words(derived)
@@ -68,7 +68,7 @@ def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) 
 
         deidentify(derived, derivation.pseudonym)
     _identify(derived, original, derivation)
-    if original.SOPClassUID in ENHANCED_CT:
+    if is_enhanced(original):
         tell_frames(derived, original, derivation)
     else:
         _tell_history(derived, source, derivation)

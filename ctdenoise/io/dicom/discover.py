@@ -13,7 +13,7 @@ from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, MediaStorageDirectoryStorage
 
 from ctdenoise.errors import InputError
-from ctdenoise.io.dicom.enhanced import ENHANCED_CT
+from ctdenoise.io.dicom.enhanced import ENHANCED_CT, is_enhanced
 from ctdenoise.io.dicom.read import NotDicomError, read_dataset
 
 _HEADER_TAGS = (
@@ -233,7 +233,7 @@ def _slice_file(path: Path, header: Dataset) -> SliceFile:
         int(header.get("InstanceNumber") or 0),
         str(path),
     )
-    frames, enhanced = int(header.get("NumberOfFrames") or 1), header.get("SOPClassUID") in ENHANCED_CT
+    frames, enhanced = int(header.get("NumberOfFrames") or 1), is_enhanced(header)
     return SliceFile(path, str(header.SOPInstanceUID), position, order, frames, enhanced)
 
 

@@ -15,6 +15,11 @@ from ctdenoise.io.dicom.derivation import Derivation, coded, source_reference, t
 ENHANCED_CT = frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 
 
+def is_enhanced(dataset: Dataset) -> bool:
+    """Whether an image is enhanced, with frames and functional groups."""
+    return dataset.get("SOPClassUID") in ENHANCED_CT
+
+
 def functional_group(dataset: Dataset, frame: int, keyword: str) -> Dataset | None:
     """Return a functional group of a frame from 0: its own, or the one all share (PS3.3 C.7.6.16); None without."""
     for groups in _groups(dataset, frame):

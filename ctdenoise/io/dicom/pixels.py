@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pydicom.uid import JPEGExtended12Bit
 
 from ctdenoise.errors import InputError
-from ctdenoise.io.dicom.enhanced import ENHANCED_CT, functional_group
+from ctdenoise.io.dicom.enhanced import functional_group, is_enhanced
 from ctdenoise.io.dicom.read import NotDicomError, read_dataset
 
 #: Noise about air (−1000 HU) does not reach this; scanners fill what they did not reconstruct with less.
@@ -148,11 +148,6 @@ def _decode(dataset: Dataset, path: Path) -> NDArray[np.integer]:
     if pixels.ndim != 2:
         raise InputError(f"expected one frame, found {pixels.shape[0]}", path=path, tag="NumberOfFrames (0028,0008)")
     return pixels
-
-
-def is_enhanced(dataset: Dataset) -> bool:
-    """Whether an image is enhanced, with frames and functional groups."""
-    return dataset.get("SOPClassUID") in ENHANCED_CT
 
 
 def _check_size(dataset: Dataset, path: Path) -> None:

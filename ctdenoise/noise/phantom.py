@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ctdenoise.noise.lowdose import WATER_PER_MM, add_noise, reconstruct
+from ctdenoise.noise.lowdose import KERNELS, WATER_PER_MM, add_noise, reconstruct
 
 #: HU of what the phantom is made of.
 TISSUES = {
@@ -202,7 +202,7 @@ def scan_thorax(
     photons
         Incident photons for each ray.
     kernel
-        As in :func:`~ctdenoise.noise.lowdose.reconstruct`.
+        A name in :data:`~ctdenoise.noise.lowdose.KERNELS`.
     views
         Number of projections over 180°.
 
@@ -218,5 +218,5 @@ def scan_thorax(
     for count in photons:
         rng = np.random.default_rng([int(1000 * (z + 1000)), int(count)])
         noisy = add_noise(sinogram, photons=count, electronic=10.0, rng=rng)
-        images.append(reconstruct(noisy, angles=angles, pixel_mm=pixel_mm, kernel=kernel))
+        images.append(reconstruct(noisy, angles=angles, pixel_mm=pixel_mm, kernel=KERNELS[kernel]))
     return np.stack(images)

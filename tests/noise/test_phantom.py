@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ctdenoise.noise.lowdose import WATER_PER_MM, reconstruct
+from ctdenoise.noise.lowdose import KERNELS, WATER_PER_MM, reconstruct
 from ctdenoise.noise.phantom import Ellipsoid, project, render, thorax
 
 
@@ -49,7 +49,7 @@ def test_reconstruction_finds_what_was_rendered_where_it_was_rendered():
     phantom = thorax()
     angles = np.linspace(0, 180, 360, endpoint=False)
     sinogram = project(phantom, 0, angles=angles, detectors=256, pixel_mm=1.4) * WATER_PER_MM / 1000
-    image = reconstruct(sinogram, angles=angles, pixel_mm=1.4, kernel="ramp")
+    image = reconstruct(sinogram, angles=angles, pixel_mm=1.4, kernel=KERNELS["ramp"])
     truth = render(phantom, 0, size=256, pixel_mm=1.4)
     for x, y in ((4, 24), (-8, 38), (0, 75), (0, 104), (-81, 55)):
         patch = np.s_[

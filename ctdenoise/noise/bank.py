@@ -1,0 +1,62 @@
+"""Realisations of a scan's noise, made once and used many times."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctdenoise.noise.lowdose import Kernel, Scan, dose_noise
+from ctdenoise.noise.phantom import Ellipsoid, render
+
+_SIZE = 512
+#: Of what is kept: the rectangle of this part of the body's axes lies within it.
+_INSIDE = 0.7
+
+
+def noise_bank(
+    count: int, *, cutoff_per_mm: tuple[float, float] = (0.6, 2.2), seed: int = 0
+) -> list[NDArray[np.float32]]:
+    """Reconstruct the noise of scans of water ellipses, each of another size, pixel spacing and kernel.
+
+    The noise of a scan is neither white nor stationary nor isotropic.
+
+    Parameters
+    ----------
+    count
+        How many.
+    cutoff_per_mm
+        The kernels are Hann windows cut off from the one to the other; some are sharper than the pixels.
+    seed
+        The same seed gives the same bank.
+
+    Returns
+    -------
+    list of ndarray
+        ``[H, W]`` float32, of at least 180 pixels a side, mean 0 and standard deviation 1.
+    """
+    make = partial(_realisation, count=count, cutoff_per_mm=cutoff_per_mm, seed=seed)
+    # Spawned: forking a process that runs torch may hang.
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(make, range(count)))
+
+
+def _realisation(index: int, *, count: int, cutoff_per_mm: tuple[float, float], seed: int) -> NDArray[np.float32]:
+    rng = np.random.default_rng([seed, index])
+    # Kernels are spread evenly; the rest is drawn.
+    share = (index + 0.5) / count
+    kernel = Kernel("hann", float(cutoff_per_mm[0] * (cutoff_per_mm[1] / cutoff_per_mm[0]) ** share))
+    pixel_mm = rng.uniform(0.6, 0.95)
+    # Semi-axes in pixels, so that there is room for what is kept.
+    a, b = rng.uniform(180, 240), rng.uniform(130, 190)
+    body = [Ellipsoid(x=0, y=0, a=a * pixel_mm, b=b * pixel_mm, delta=1000)]
+    water = render(body, 0, size=_SIZE, pixel_mm=pixel_mm, oversample=1)
+    noise = dose_noise(water, pixel_mm=pixel_mm, dose=0.5, scan=Scan(photons=1e6, kernel=kernel), rng=rng)
+    rows, columns = (slice(_SIZE // 2 - int(_INSIDE * axis), _SIZE // 2 + int(_INSIDE * axis)) for axis in (b, a))
+    inside = noise[rows, columns]
+    normalised: NDArray[np.float32] = inside / inside.std()
+    return normalised

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctdenoise.errors import InputError
+from ctdenoise.io.dicom import discover, read_slice
+from ctdenoise.noise.lowdose import Kernel, Scan, dose_noise
+from ctdenoise.noise.measure import SIDE, match_scan, measure_noise, uniform_regions
+from ctdenoise.noise.phantom import Ellipsoid, render
+
+BODY = [
+    Ellipsoid(x=0, y=0, a=120, b=90, delta=1050),
+    Ellipsoid(x=-50, y=0, a=25, b=40, delta=-800),
+    Ellipsoid(x=60, y=20, a=12, b=12, delta=500),
+]
+IMAGE = render(BODY, 0, size=256, pixel_mm=1.1)
+
+
+def noisy(scan: Scan, count: int = 2) -> list[np.ndarray]:
+    rng = np.random.default_rng(5)
+    return [IMAGE + dose_noise(IMAGE, pixel_mm=1.1, dose=0.5, scan=scan, rng=rng) for _ in range(count)]
+
+
+def test_uniform_regions_are_free_of_edges():
+    (image,) = noisy(Scan(photons=3e5, views=180), count=1)
+    regions = uniform_regions([image])
+    assert len(regions) >= 6
+    for _, row, column in regions:
+        region = IMAGE[row : row + SIDE, column : column + SIDE]
+        assert region.min() == region.max() == 50
+
+
+def test_white_noise_has_its_standard_deviation_and_a_flat_spectrum():
+    rng = np.random.default_rng(0)
+    images = [rng.normal(40, 12, (200, 200)).astype(np.float32) for _ in range(3)]
+    noise = measure_noise(images, uniform_regions(images), pixel_mm=0.5)
+    assert noise.std == pytest.approx(12, rel=0.03)
+    # ICRU 87: the spectrum's integral is the variance; in two dimensions, its mean by the area of frequencies.
+    assert noise.power[4:].mean() == pytest.approx(12**2 * 0.5**2, rel=0.05)
+    assert noise.power[4:] == pytest.approx(noise.power[4:].mean(), rel=0.15)
+    assert noise.frequency[-1] == pytest.approx(1.0)
+
+
+def test_spectra_of_correlated_noise_peak_where_they_should():
+    rng = np.random.default_rng(0)
+    frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.rfftfreq(256)[None])
+    ring = np.exp(-(((frequency - 0.2) / 0.05) ** 2))
+    images = [np.fft.irfft2(np.fft.rfft2(rng.normal(0, 50, (256, 256))) * ring).astype(np.float32) for _ in range(4)]
+    noise = measure_noise(images, uniform_regions(images), pixel_mm=0.8)
+    assert noise.peak_frequency == pytest.approx(0.2 / 0.8, abs=0.03)
+    assert noise.std == pytest.approx(np.std(images), rel=0.05)
+    low, high = noise.above(0.35), noise.above(0.1)
+    assert low.std < 0.3 * noise.std < 0.9 * noise.std < high.std
+
+
+def test_trends_are_no_noise():
+    y, x = np.mgrid[:160, :160] / 160
+    images = [(30 + 40 * x - 25 * y + 30 * x * y - 20 * x**2).astype(np.float32)]
+    assert measure_noise(images, uniform_regions(images), pixel_mm=1).std < 0.01
+
+
+@pytest.mark.parametrize("cutoff", [0.3, 0.42])
+def test_a_scan_is_recognised_by_its_noise(cutoff):
+    scan = Scan(photons=4e5, kernel=Kernel("hann", cutoff), electronic=0, views=540)
+    found = match_scan(noisy(scan, count=3), 1.1, electronic=0)
+    frequency = np.array([0.2, 0.25, 0.3])
+    expected, measured = scan.kernel.response(frequency, 1.1), found.kernel.response(frequency, 1.1)
+    assert measured / measured[0] == pytest.approx(expected / expected[0], abs=0.25)
+    assert found.photons == pytest.approx(4e5, rel=0.4)
+    assert found.photons == float(f"{found.photons:.3g}")
+
+
+def test_what_is_told_is_not_measured():
+    kernel = Kernel("cosine")
+    assert match_scan([], 1.0, kernel=kernel, photons=1e5) == Scan(photons=1e5, kernel=kernel)
+    images = noisy(Scan(photons=4e5, kernel=kernel, electronic=0, views=540))
+    assert match_scan(images, 1.1, kernel=kernel).kernel == kernel
+    assert match_scan(images, 1.1, photons=12345).photons == 12345
+
+
+def test_too_little_soft_tissue_is_told():
+    with pytest.raises(InputError, match=r"at least 6 uniform regions .* found 0; tell the scan: --photons"):
+        match_scan([np.full((64, 64), -900, np.float32)], 1.0)
+
+
+def test_simulated_dose_matches_real_dose(data: Path):
+    """Averages of four neighbouring slices have four times the dose of one, in regions that do not change between."""
+    files = discover(data / "ct" / "lidc-0314").series[0].slices
+    hu = np.stack([read_slice(file.path).hu for file in files[8:72]])
+    thick = hu.reshape(16, 4, *hu.shape[1:]).mean(1)[::4]
+    pixel_mm = float(read_slice(files[0].path).dataset.PixelSpacing[0])
+    scan = match_scan(list(thick), pixel_mm)
+    rng = np.random.default_rng(0)
+    simulated = [image + dose_noise(image, pixel_mm=pixel_mm, dose=0.25, scan=scan, rng=rng) for image in thick]
+    regions = uniform_regions(list(thick))
+    ours = measure_noise(simulated, regions, pixel_mm)
+    theirs = measure_noise(list(hu[2::16]), regions, pixel_mm)
+    assert ours.std == pytest.approx(theirs.std, rel=0.25)
+    assert ours.mean_frequency == pytest.approx(theirs.mean_frequency, rel=0.15)
+    assert ours.peak_frequency == pytest.approx(theirs.peak_frequency, rel=0.25)

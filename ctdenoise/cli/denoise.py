@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctdenoise.cli.common import JsonOption, interrupted, print_json, show_progress
+from ctdenoise.cli.common import JsonOption, interrupted, print_json, say_outcome, say_skipped, show_progress
 
 if TYPE_CHECKING:
     from ctdenoise.inference import Denoiser
@@ -26,7 +26,9 @@ def run(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Gets a folder for each series.")],
     model: ModelOption = "ct-lowdose",
-    strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 keeps the source, 1 is fully denoised.")] = 1.0,
+    strength: Annotated[
+        str, typer.Option(help="0 keeps the source, 1 is fully denoised; auto leaves the noise of full dose.")
+    ] = "auto",
     series: Annotated[str | None, typer.Option(help="Only this SeriesNumber or SeriesInstanceUID.")] = None,
     device: DeviceOption = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Slices in the network at once.")] = 1,
@@ -47,7 +49,7 @@ def run(
     A run that was cut off goes on when started again.
     """
     options = {
-        "strength": strength,
+        "strength": _strength(strength),
         "overwrite": overwrite,
         "series": series,
         "transfer_syntax": transfer_syntax,
@@ -68,18 +70,7 @@ def run(
             outcome = denoise_path(denoiser, source, output, progress=progress, **options)
     except KeyboardInterrupt:
         raise interrupted() from None
-    if as_json:
-        print_json(
-            {
-                "series": [{"folder": str(r.folder), "written": r.written, **r.manifest} for r in outcome.results],
-                "skipped": [{"file": str(s.path), "reason": s.reason, "failed": s.failed} for s in outcome.skipped],
-            }
-        )
-    else:
-        for result in outcome.results:
-            _say_result(result.folder, result.manifest, result.written)
-        _say_skipped([(s.path, s.reason) for s in outcome.skipped])
-    raise typer.Exit(1 if outcome.failed else 0)
+    raise say_outcome(outcome, as_json)
 
 
 def inspect(
@@ -115,7 +106,7 @@ def inspect(
                 entry["uid"],
             )
         Console().print(table if found.series else "no CT series")
-        _say_skipped([(s.path, s.reason) for s in found.skipped], everything=True)
+        say_skipped([(s.path, s.reason) for s in found.skipped], everything=True)
     raise typer.Exit(1 if any(s.failed for s in found.skipped) or not found.series else 0)
 
 
@@ -154,6 +145,13 @@ def demo(
         print(f"{label:>9}: {path}")
 
 
+def _strength(text: str) -> float | None:
+    try:
+        return None if text == "auto" else float(text)
+    except ValueError:
+        raise typer.BadParameter(f"--strength: expected auto or a number from 0 to 1, found {text}") from None
+
+
 def _load(model: str, device: str, batch_size: int) -> Denoiser:
     from ctdenoise.inference import Denoiser
 
@@ -173,31 +171,3 @@ def _series_entry(series: Series) -> dict[str, Any]:
         "first_mm": round(min(positions), 2) if positions else None,
         "last_mm": round(max(positions), 2) if positions else None,
     }
-
-
-def _say_result(folder: Path, manifest: dict[str, Any], written: int) -> None:
-    done, asked = len(manifest["slices"]), manifest["source"]["slices"]
-    if written == 0 and manifest["status"] == "complete":
-        print(f"{folder}: all {done} slices were there already; --overwrite writes them again")
-        return
-    clipped = f", {manifest['clipped']} values clipped to what the stored bits hold" if manifest["clipped"] else ""
-    if manifest.get("beside"):
-        others = ", ".join(manifest["beside"])
-        print(f"{folder}: the same series by another model or with other options is in {others}; nothing is mixed")
-    print(f"{folder}: {done} of {asked} slices, {written} now in {manifest['seconds']:.1f} s{clipped}")
-    if manifest["lossy"]:
-        print(f"{folder}: {manifest['lossy']} slices come from images that were compressed with loss")
-    for failure in manifest["failed"]:
-        print(f"ctdenoise: {failure['file']}: {failure['reason']}", file=sys.stderr)
-
-
-def _say_skipped(skipped: list[tuple[Path, str]], *, everything: bool = False) -> None:
-    """Name skipped files, or where there are many of a kind one of each."""
-    by_reason: dict[str, list[Path]] = {}
-    for path, reason in skipped:
-        by_reason.setdefault(reason, []).append(path)
-    for reason, paths in by_reason.items():
-        for path in paths if everything else paths[:1]:
-            print(f"skipped {path}: {reason}", file=sys.stderr)
-        if not everything and len(paths) > 1:
-            print(f"  and {len(paths) - 1} more for the same reason", file=sys.stderr)

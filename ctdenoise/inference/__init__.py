@@ -4,7 +4,7 @@ from ctdenoise.inference.denoiser import Denoiser
 from ctdenoise.inference.files import denoise_path
 from ctdenoise.inference.options import RunOptions
 from ctdenoise.inference.results import FolderResult, SeriesResult
-from ctdenoise.inference.series import denoise_folder, denoise_series
+from ctdenoise.inference.series import denoise_folder
 
 __all__ = [
     "Denoiser",
@@ -13,5 +13,4 @@ __all__ = [
     "SeriesResult",
     "denoise_folder",
     "denoise_path",
-    "denoise_series",
 ]

@@ -17,6 +17,7 @@ from ctdenoise.errors import InputError
 from ctdenoise.inference.options import RunOptions, check_strength
 from ctdenoise.inference.results import Progress, SeriesResult
 from ctdenoise.inference.series import denoise_folder
+from ctdenoise.inference.strength import automatic_strength, some_of
 from ctdenoise.models.denoiser import NetworkConfig, apply_to_any_size
 from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_model
 from ctdenoise.transforms import ScaleHU, ToClipInput
@@ -97,7 +98,9 @@ class Denoiser:
         )
 
     @torch.inference_mode()
-    def __call__(self, hu: NDArray[np.floating], *, strength: float = 1.0) -> NDArray[np.float32]:
+    def __call__(
+        self, hu: NDArray[np.floating], *, strength: float | None = None, pixel_mm: float = 0.7
+    ) -> NDArray[np.float32]:
         """Denoise.
 
         Parameters
@@ -105,7 +108,10 @@ class Denoiser:
         hu
             ``[H, W]`` or ``[D, H, W]``, any size, HU. Values above the model's range (metal) pass through.
         strength
-            0 returns the source, 1 the network's output, values in between blend linearly.
+            0 returns the source, 1 the network's output, values in between blend linearly. None leaves about the
+            noise of a full-dose scan: see :func:`~ctdenoise.inference.strength.automatic_strength`.
+        pixel_mm
+            Pixel spacing, for the automatic strength only.
 
         Returns
         -------
@@ -128,6 +134,8 @@ class Denoiser:
         if volume.ndim not in (2, 3) or 0 in volume.shape:
             raise ValueError(f"expected HU of shape [H, W] or [D, H, W], found {volume.shape}")
         slices = volume.reshape(-1, *volume.shape[-2:])
+        if strength is None:
+            strength = automatic_strength(some_of(list(slices)), pixel_mm)
         clean: list[NDArray[np.float32]] = []
         done = 0
         while done < len(slices):

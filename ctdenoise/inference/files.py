@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ctdenoise.errors import InputError
-from ctdenoise.inference.manifest import begin_manifest, model_entry, read_manifest, write_manifest
+from ctdenoise.inference.manifest import begin_manifest, read_manifest, write_manifest
 from ctdenoise.inference.options import RunOptions
+from ctdenoise.inference.process import Place, Process, ProcessFor, denoising
 from ctdenoise.inference.results import FolderResult, Progress, SeriesResult
-from ctdenoise.inference.series import denoise_folder, refuse_output_inside
+from ctdenoise.inference.series import process_folder, refuse_output_inside
+from ctdenoise.inference.strength import some_of
 from ctdenoise.io.dicom.discover import Skipped
 from ctdenoise.io.images import is_image, read_image
 from ctdenoise.io.volumes import is_volume, read_volume
@@ -47,9 +49,22 @@ def denoise_path(
     told = RunOptions(**options)
     if denoiser.hu_range is None or (is_image(source) and source.is_file()):
         return _denoise_images(denoiser, source, output, told, progress)
+    return process_path(denoising(denoiser, told.strength), source, output, options=told, progress=progress)
+
+
+def process_path(
+    process_for: ProcessFor, source: Path, output: Path, *, options: RunOptions, progress: Progress | None = None
+) -> FolderResult:
+    """Process a volume, or anything with DICOM in it.
+
+    Raises
+    ------
+    InputError
+        If there is neither, or `output` cannot be used.
+    """
     if is_volume(source) and not source.is_dir():
-        return FolderResult([_denoise_volume(denoiser, source, output, told, progress)], ())
-    return denoise_folder(denoiser, source, output, progress=progress, options=told)
+        return FolderResult([_process_volume(process_for, source, output, options, progress)], ())
+    return process_folder(process_for, source, output, progress=progress, options=options)
 
 
 def _denoise_images(
@@ -85,18 +100,20 @@ def _denoise_images(
 def _denoise_image(denoiser: Denoiser, source: Path, output: Path, options: RunOptions) -> SeriesResult:
     photograph = read_image(source)
     began = time.perf_counter()
-    manifest, earlier = _begin(denoiser, source, output, options, 1)
+    strength = 1.0 if options.strength is None else options.strength
+    process = denoising(denoiser, strength)(lambda: ([], []))
+    manifest, earlier = _begin(process, source, output, options, 1)
     if earlier:
         return earlier
-    clean = denoiser.denoise_image(photograph.values, strength=options.strength)
+    clean = denoiser.denoise_image(photograph.values, strength=strength)
     manifest["slices"].append({"index": 0, "seconds": round(time.perf_counter() - began, 3)})
     return _finish(manifest, output / source.name, lambda target: photograph.write(clean, target), began)
 
 
-def _denoise_volume(
-    denoiser: Denoiser, source: Path, output: Path, options: RunOptions, progress: Progress | None
+def _process_volume(
+    process_for: ProcessFor, source: Path, output: Path, options: RunOptions, progress: Progress | None
 ) -> SeriesResult:
-    """Denoise a volume into a file of the same name in the folder `output`, with ``NAME.manifest.json`` beside it.
+    """Process a volume into a file of the same name in the folder `output`, with ``NAME.manifest.json`` beside it.
 
     Raises
     ------
@@ -105,7 +122,9 @@ def _denoise_volume(
     """
     volume = read_volume(source)
     began = time.perf_counter()
-    manifest, earlier = _begin(denoiser, source, output, options, len(volume.hu))
+    places = [Place(str(index), volume.pixel_mm) for index in range(len(volume.hu))]
+    process = process_for(lambda: (some_of(list(volume.hu)), some_of(places)))
+    manifest, earlier = _begin(process, source, output, options, len(places))
     if earlier:
         return earlier
     if progress:
@@ -113,7 +132,7 @@ def _denoise_volume(
     clean = np.empty_like(volume.hu)
     for index, image in enumerate(volume.hu):
         start = time.perf_counter()
-        clean[index] = denoiser(image, strength=options.strength)
+        clean[index] = process.apply(image[np.newaxis], places[index : index + 1])[0]
         manifest["slices"].append({"index": index, "seconds": round(time.perf_counter() - start, 3)})
         if progress:
             progress.advance()
@@ -121,20 +140,19 @@ def _denoise_volume(
 
 
 def _begin(
-    denoiser: Denoiser, source: Path, output: Path, options: RunOptions, slices: int
+    process: Process, source: Path, output: Path, options: RunOptions, slices: int
 ) -> tuple[dict[str, Any], SeriesResult | None]:
     """Return the manifest to fill, and the earlier result if this very work was done before; make the folder."""
     target = output / source.name
     manifest = begin_manifest(
-        model_entry(denoiser.description, denoiser.network),
-        options.strength,
-        str(denoiser.device),
+        process.entry,
+        process.device,
         source={"file": source.name, "slices": slices},
         derived={"file": target.name},
     )
     if target.exists() and not options.overwrite:
         earlier = read_manifest(_record(target))
-        if earlier and all(earlier[key] == manifest[key] for key in ("model", "strength", "source")):
+        if earlier and all(earlier.get(key) == manifest[key] for key in (*process.entry, "source")):
             return manifest, SeriesResult(output, earlier, written=0)
         raise InputError("there is a file already", path=target, hint="choose another folder, or use --overwrite")
     if target.exists() and target.samefile(source):

@@ -105,26 +105,25 @@ def versions() -> dict[str, str]:
 
 
 def begin_manifest(
-    model: dict[str, str], strength: float, device: str, source: dict[str, Any], derived: dict[str, Any]
+    process: dict[str, Any], device: str, source: dict[str, Any], derived: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what a manifest says when a run begins.
 
     Parameters
     ----------
-    model
-        From :func:`model_entry`.
-    strength, device
-        How it is run.
+    process
+        What is done: entries that are equal for equal results.
+    device
+        Where.
     source, derived
-        What is denoised, with its number of ``slices``, and what comes of it.
+        What it is done to, with its number of ``slices``, and what comes of it.
     """
     return {
         "schema": SCHEMA,
         "status": "running",
         "started": datetime.now().isoformat(timespec="seconds"),
         "versions": versions(),
-        "model": model,
-        "strength": strength,
+        **process,
         "device": device,
         "source": source,
         "derived": derived,

@@ -14,7 +14,8 @@ class RunOptions:
     Parameters
     ----------
     strength
-        0 returns the source, 1 the network's output, values in between blend linearly.
+        0 returns the source, 1 the network's output, values in between blend linearly. None leaves about the noise of
+        a full-dose scan: see :func:`~ctdenoise.inference.strength.automatic_strength`.
     overwrite
         Write again what is there already.
     series
@@ -37,7 +38,7 @@ class RunOptions:
         If a value is none of these.
     """
 
-    strength: float = 1.0
+    strength: float | None = None
     overwrite: bool = False
     series: str | None = None
     transfer_syntax: str = "explicit"
@@ -53,7 +54,7 @@ class RunOptions:
             raise ValueError(f"transfer_syntax: expected one of {expected}, found {self.transfer_syntax!r}")
 
 
-def check_strength(strength: float) -> None:
-    """Raise ValueError unless 0 ≤ strength ≤ 1."""
-    if not 0 <= strength <= 1:
+def check_strength(strength: float | None) -> None:
+    """Raise ValueError unless it is None, for automatic, or 0 ≤ strength ≤ 1."""
+    if strength is not None and not 0 <= strength <= 1:
         raise ValueError(f"strength: expected a value from 0 to 1, found {strength}")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,13 @@ from ctdenoise.inference.manifest import (
     MANIFEST,
     Journal,
     begin_manifest,
-    model_entry,
     read_manifest,
     write_manifest,
 )
 from ctdenoise.inference.options import RunOptions
+from ctdenoise.inference.process import Process, ProcessFor, denoising
 from ctdenoise.inference.results import FolderResult, Progress, SeriesResult
-from ctdenoise.inference.stream import denoise_slices
+from ctdenoise.inference.stream import process_slices, read_sample
 from ctdenoise.io.dicom import (
     Derivation,
     Series,
@@ -30,7 +31,6 @@ from ctdenoise.io.dicom import (
 )
 from ctdenoise.io.dicom.archive import opened
 from ctdenoise.io.dicom.classic import frame_uid
-from ctdenoise.io.dicom.derive import SERIES_NUMBER_OFFSET
 from ctdenoise.io.dicom.discover import Skipped, SliceFile, input_tree
 
 if TYPE_CHECKING:
@@ -45,27 +45,39 @@ def denoise_folder(
     progress: Progress | None = None,
     options: RunOptions | None = None,
 ) -> FolderResult:
-    """Denoise the CT series in a file, folder tree, DICOMDIR or zip archive, each into a folder of its own.
+    """Denoise the CT series in `source`; see :func:`process_folder`."""
+    options = options or RunOptions()
+    return process_folder(denoising(denoiser, options.strength), source, output, progress=progress, options=options)
+
+
+def process_folder(
+    process_for: ProcessFor,
+    source: Path,
+    output: Path,
+    *,
+    options: RunOptions,
+    progress: Progress | None = None,
+) -> FolderResult:
+    """Process the CT series in a file, folder tree, DICOMDIR or zip archive, each into a folder of its own.
 
     A run that was cut off goes on where it ended; one that is finished is left alone.
 
     Parameters
     ----------
-    denoiser
-        With its model.
+    process_for
+        Gives what is to be done to each series.
     source, output
         `output` must not be inside `source`.
+    options
+        Which series, and how to write them.
     progress
         Told how it goes on.
-    options
-        What to do, and how to write it.
 
     Raises
     ------
     InputError
-        If there is nothing to denoise, or `output` cannot be used.
+        If there is nothing to do, or `output` cannot be used.
     """
-    options = options or RunOptions()
     source = input_tree(source)
     refuse_output_inside(source, output)
     with opened(source) as root:
@@ -73,11 +85,22 @@ def denoise_folder(
         chosen = [s for s in found.series if options.series in (None, s.uid, str(s.number))]
         if not chosen:
             raise _nothing_to_do(source, options.series, found.series, found.skipped)
-        results = [
-            denoise_series(denoiser, one, output, root=root, skipped=found.skipped, progress=progress, options=options)
-            for one in chosen
-        ]
-    return FolderResult(results, found.skipped)
+        results, refused = [], []
+        for one in chosen:
+            try:
+                process = process_for(partial(read_sample, one.slices))
+            except InputError as error:  # not to be done to this series
+                path = one.slices[0].path
+                if len(chosen) == 1:
+                    raise InputError(error.problem, path=path, hint=error.hint) from error
+                refused.append(Skipped(path, error.reason, failed=True))
+                continue
+            results.append(
+                process_series(
+                    process, one, output, root=root, skipped=found.skipped, progress=progress, options=options
+                )
+            )
+    return FolderResult(results, (*found.skipped, *refused))
 
 
 def refuse_output_inside(source: Path, output: Path) -> None:
@@ -103,8 +126,8 @@ def _nothing_to_do(
     )
 
 
-def denoise_series(
-    denoiser: Denoiser,
+def process_series(
+    process: Process,
     series: Series,
     output: Path,
     *,
@@ -113,7 +136,7 @@ def denoise_series(
     skipped: Sequence[Skipped] = (),
     progress: Progress | None = None,
 ) -> SeriesResult:
-    """Denoise one series into ``output/NUMBER-HASH``, one derived slice for each source slice.
+    """Process one series into ``output/NUMBER-HASH``, one derived slice for each source slice.
 
     Parameters
     ----------
@@ -127,11 +150,12 @@ def denoise_series(
     InputError
         If the folder cannot be written.
     """
-    model = model_entry(denoiser.description, denoiser.network)
     derivation = Derivation(
-        model=model["name"],
-        model_sha256=model["sha256"],
-        strength=options.strength,
+        name=process.name,
+        identity=process.identity,
+        done=process.done,
+        summary=process.summary,
+        series_offset=process.series_offset,
         time=datetime.now(),
         transfer_syntax=options.transfer_syntax,
         classic=options.classic,
@@ -140,7 +164,7 @@ def denoise_series(
     )
     # Numbers and a hash, no names: descriptions may hold what patients should not be known by.
     number = int(derivation.uid(series.uid + "/random" * options.random_uids)[5:]) % 16**8
-    prefix = f"{SERIES_NUMBER_OFFSET + int(series.number or 0):04d}"
+    prefix = f"{process.series_offset + int(series.number or 0):04d}"
     folder = output / f"{prefix}-{number:08x}"
     journal = Journal(folder)
     earlier = read_manifest(folder / MANIFEST)
@@ -160,9 +184,8 @@ def denoise_series(
         derivation = replace(derivation, time=datetime.fromisoformat(earlier["started"]))
     began, before = time.perf_counter(), len(done)
     manifest = begin_manifest(
-        model,
-        options.strength,
-        str(denoiser.device),
+        process.entry,
+        process.device,
         source={
             "study_uid": derivation.pseudonym(series.study_uid),
             "series_uid": derivation.pseudonym(series.uid),
@@ -184,7 +207,7 @@ def denoise_series(
         waiting = [f for f in series.slices if any(uid in missing for uid in _images(f, derivation))]
         write_manifest(folder / MANIFEST, manifest)
         try:
-            with closing(denoise_slices(denoiser, waiting, missing, folder, derivation, journal)) as outcomes:
+            with closing(process_slices(process, waiting, missing, folder, derivation, journal)) as outcomes:
                 for error in outcomes:
                     if error:
                         file = _relative(error.path or root, root)
@@ -201,7 +224,7 @@ def denoise_series(
             manifest["slices"] = [asdict(record) for record in order]
             manifest["clipped"] = sum(record.clipped for record in order)
             manifest["lossy"] = sum(record.lossy for record in order)
-            manifest["batch_size"] = denoiser.batch_size
+            manifest["batch_size"] = process.batch_size()
             if manifest["status"] == "complete":
                 manifest["derived"].pop("salt", None)
             manifest["seconds"] = round(time.perf_counter() - began, 3)

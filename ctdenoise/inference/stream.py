@@ -8,45 +8,43 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference.manifest import Journal, SliceRecord
+from ctdenoise.inference.process import Place, Process, Sample
+from ctdenoise.inference.strength import some_of
 from ctdenoise.io.dicom import CTSlice, Derivation, SliceFile, derive_slice, read_slice, write_slice
 from ctdenoise.io.dicom.classic import classic_frames
-
-if TYPE_CHECKING:
-    from ctdenoise.inference.denoiser import Denoiser
 
 #: Batches read ahead of the network, and slices waiting to be written behind it.
 _AHEAD = 2
 
 
-def denoise_slices(
-    denoiser: Denoiser,
+def process_slices(
+    process: Process,
     files: Sequence[SliceFile],
     names: dict[str, str],
     folder: Path,
     derivation: Derivation,
     journal: Journal,
 ) -> Generator[InputError | None]:
-    """Denoise slices into files.
+    """Process slices into files.
 
     Parameters
     ----------
-    denoiser
+    process
         Its batch size decides how many slices are in memory.
     files
-        What to denoise, in this order.
+        What to process, in this order.
     names
         File name in `folder` for each source SOPInstanceUID, or what stands for it, that is to be written.
     folder
         Where the derived slices go.
     derivation
-        What is done, with the strength to do it.
+        How it is told and written.
     journal
         Gets a record for each slice once its file has its name.
 
@@ -62,7 +60,7 @@ def denoise_slices(
     """
     writing: deque[Future[InputError | None]] = deque()
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        for batch in _read_ahead(reader, files, denoiser.batch_size):
+        for batch in _read_ahead(reader, files, process.batch_size()):
             yield from (item for item in batch if isinstance(item, InputError))
             read = (item for item in batch if isinstance(item, CTSlice))
             frames = (f for item in read for f in (classic_frames(item) if derivation.classic else [item]))
@@ -72,7 +70,8 @@ def denoise_slices(
                 began = time.perf_counter()
                 hu = np.stack([item.hu for item in group])
                 try:
-                    clean = denoiser(hu.reshape(-1, *hu.shape[-2:]), strength=derivation.strength).reshape(hu.shape)
+                    places = [place for item in group for place in _places(item)]
+                    clean = process.apply(hu.reshape(-1, *hu.shape[-2:]), places).reshape(hu.shape)
                 except InputError as error:  # not even one slice fits into memory
                     yield from (InputError(error.problem, path=item.path, hint=error.hint) for item in group)
                     continue
@@ -80,7 +79,7 @@ def denoise_slices(
                 for item, result in zip(group, clean, strict=True):
                     path = folder / names[derivation.pseudonym(str(item.dataset.SOPInstanceUID))]
                     writing.append(writer.submit(_write, item, result, path, derivation, seconds, journal))
-            while len(writing) > _AHEAD * denoiser.batch_size:
+            while len(writing) > _AHEAD * process.batch_size():
                 yield writing.popleft().result()
         while writing:
             yield writing.popleft().result()
@@ -106,6 +105,18 @@ def _read_ahead(
             batch = []
     if batch:
         yield batch
+
+
+def read_sample(files: Sequence[SliceFile]) -> Sample:
+    """Read some of a series' slices, without those that cannot be read."""
+    read = [item for item in (_read(file.path) for file in some_of(files)) if isinstance(item, CTSlice)]
+    images = [image for item in read for image in some_of(list(item.hu.reshape(-1, *item.hu.shape[-2:])))]
+    return images, [place for item in read for place in some_of(_places(item))]
+
+
+def _places(item: CTSlice) -> list[Place]:
+    frames = len(item.hu) if item.hu.ndim == 3 else 1
+    return [Place(f"{item.dataset.SOPInstanceUID}/{frame}", item.pixel_mm) for frame in range(frames)]
 
 
 def _read(path: Path) -> CTSlice | InputError:

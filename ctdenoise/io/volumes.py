@@ -38,6 +38,11 @@ class Volume:
     hu: NDArray[np.float32]
     padding: NDArray[np.bool_]
 
+    @property
+    def pixel_mm(self) -> float:
+        """Voxel spacing along a column of a slice."""
+        return float(self.image.GetSpacing()[1])
+
     def write(self, hu: NDArray[np.float32], path: Path) -> int:
         """Write other HU with this volume's geometry, metadata and pixel type; the name is given when it is whole.
 

@@ -22,12 +22,16 @@ class Derivation:
 
     Attributes
     ----------
-    model
-        Name of the model.
-    model_sha256
-        Identifies its weights.
-    strength
-        0 (source) … 1 (fully denoised).
+    name
+        Of the model or method.
+    identity
+        All that the pixels depend on besides the source's.
+    done
+        For people, as in "denoised".
+    summary
+        One sentence for people.
+    series_offset
+        Added to the source's SeriesNumber.
     time
         When the run began; the same for all slices of a series.
     transfer_syntax
@@ -42,9 +46,11 @@ class Derivation:
         Makes UIDs that follow from nothing but it; empty for those that a repeated run gives again.
     """
 
-    model: str
-    model_sha256: str
-    strength: float
+    name: str
+    identity: str
+    done: str
+    summary: str
+    series_offset: int
     time: datetime
     transfer_syntax: str = "explicit"
     classic: bool = False
@@ -53,9 +59,9 @@ class Derivation:
     salt: str = ""
 
     def uid(self, source_uid: str) -> UID:
-        """Derive a UID from a source's: the same model and options give the same one (PS3.5 section B.2)."""
-        options = (self.strength, self.transfer_syntax, self.classic, self.drop_private, self.deidentify, self.salt)
-        return uuid5(f"ctdenoise/{source_uid}/{self.model_sha256}/{options!r}")
+        """Derive a UID from a source's: the same process and options give the same one (PS3.5 section B.2)."""
+        options = (self.transfer_syntax, self.classic, self.drop_private, self.deidentify, self.salt)
+        return uuid5(f"ctdenoise/{source_uid}/{self.identity}/{options!r}")
 
     def pseudonym(self, uid: str) -> str:
         """Return what stands for a source's UID in the output: itself, or one that cannot be turned back."""
@@ -63,11 +69,8 @@ class Derivation:
 
     @property
     def description(self) -> str:
-        """One sentence for people."""
-        return (
-            f"Denoised slice by slice with ctdenoise {ctdenoise.__version__}, model {self.model} "
-            f"(sha256 {self.model_sha256[:12]}), strength {self.strength:g}; {CAUTION}"
-        )
+        """What was done, by what, and that it is not for diagnosis."""
+        return f"{self.summary}, by ctdenoise {ctdenoise.__version__}; {CAUTION}"
 
 
 def uuid5(name: str) -> UID:

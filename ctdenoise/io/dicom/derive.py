@@ -18,9 +18,6 @@ from ctdenoise.io.dicom.encode import encode
 from ctdenoise.io.dicom.enhanced import is_enhanced, tell_frames
 from ctdenoise.io.dicom.pixels import CTSlice, StoredPixels
 
-#: Added to the source's SeriesNumber, so that source and derived sort apart and still belong together.
-SERIES_NUMBER_OFFSET = 1000
-
 
 def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) -> Dataset:
     """Make the derived image of a source image.
@@ -120,9 +117,9 @@ def _identify(derived: Dataset, original: Dataset, derivation: Derivation) -> No
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     derived.file_meta = meta
     # PS3.3 C.7.3.1: Series Number is Type 2, for people to tell series of a study apart.
-    derived.SeriesNumber = SERIES_NUMBER_OFFSET + int(original.get("SeriesNumber") or 0)
+    derived.SeriesNumber = derivation.series_offset + int(original.get("SeriesNumber") or 0)
     # LO: at most 64 characters (PS3.5 section 6.2).
-    suffix = f"denoised, {CAUTION}"
+    suffix = f"{derivation.done}, {CAUTION}"
     name = str(derived.get("SeriesDescription") or "").strip()[: 64 - len(suffix) - 3].rstrip()
     derived.SeriesDescription = f"{name} - {suffix}" if name else suffix
     if not derivation.deidentify:
@@ -156,7 +153,7 @@ def _tell_equipment(derived: Dataset, derivation: Derivation) -> None:
     equipment = Dataset()
     equipment.PurposeOfReferenceCodeSequence = Sequence([coded(codes.DCM.ProcessingEquipment)])
     equipment.Manufacturer = "ctdenoise"
-    equipment.ManufacturerModelName = derivation.model
+    equipment.ManufacturerModelName = derivation.name
     equipment.SoftwareVersions = ctdenoise.__version__
     if not derivation.deidentify:
         equipment.ContributionDateTime = derivation.time.strftime("%Y%m%d%H%M%S")
@@ -164,7 +161,7 @@ def _tell_equipment(derived: Dataset, derivation: Derivation) -> None:
     derived.ContributingEquipmentSequence = Sequence([*derived.get("ContributingEquipmentSequence", ()), equipment])
     # PS3.3 C.7.6.1: Image Comments, LT, shown by most viewers.
     comments = str(derived.get("ImageComments") or "").strip()
-    caution = f"Denoised by ctdenoise; {CAUTION}."
+    caution = f"{derivation.done.capitalize()} by ctdenoise; {CAUTION}."
     derived.ImageComments = f"{caution} {comments}".strip()
 
 

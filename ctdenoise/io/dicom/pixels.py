@@ -53,6 +53,13 @@ class CTSlice:
     intercept: NDArray[np.float64]
     frame_of: tuple[Dataset, int] | None = None
 
+    @property
+    def pixel_mm(self) -> float | None:
+        """Pixel spacing along a column (PS3.3 C.7.6.3.1.6; of enhanced CT, its first frame's, C.7.6.16.2.1)."""
+        measures = functional_group(self.dataset, 0, "PixelMeasuresSequence") if is_enhanced(self.dataset) else None
+        spacing = (measures or self.dataset).get("PixelSpacing")
+        return float(spacing[0]) if spacing else None
+
     def to_stored(self, hu: NDArray[np.float32]) -> StoredPixels:
         """Turn processed HU into stored values by this slice's own rescale, rounding to the nearest.
 

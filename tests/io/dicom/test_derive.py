@@ -16,7 +16,14 @@ from ctdenoise.io.dicom import Derivation, derive_slice, read_slice, write_slice
 from ctdenoise.io.dicom.pixels import StoredPixels
 from tests.conftest import Edit, make_series
 
-DERIVATION = Derivation(model="ct-lowdose", model_sha256="ab" * 32, strength=0.75, time=datetime(2026, 5, 6, 7, 8, 9))
+DERIVATION = Derivation(
+    name="ct-lowdose",
+    identity="ab" * 32,
+    done="denoised",
+    summary="Denoised slice by slice, model ct-lowdose, strength 0.75",
+    series_offset=1000,
+    time=datetime(2026, 5, 6, 7, 8, 9),
+)
 
 
 def derive(folder: Path, edit: Edit | None = None) -> tuple[Dataset, Dataset]:
@@ -43,8 +50,7 @@ def test_identity_is_new_and_context_is_the_sources(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"model_sha256": "cd" * 32},
-        {"strength": 0.7},
+        {"identity": "cd" * 32},
         {"transfer_syntax": "rle"},
         {"classic": True},
         {"drop_private": True},
@@ -52,9 +58,9 @@ def test_identity_is_new_and_context_is_the_sources(tmp_path):
         {"salt": "0"},
     ],
 )
-def test_uids_follow_from_source_model_and_options(change):
+def test_uids_follow_from_source_process_and_options(change):
     uid = DERIVATION.uid("1.2.3")
-    assert replace(DERIVATION, time=datetime(2027, 1, 1), model="renamed").uid("1.2.3") == uid
+    assert replace(DERIVATION, time=datetime(2027, 1, 1), name="renamed").uid("1.2.3") == uid
     assert DERIVATION.uid("1.2.4") != uid
     assert replace(DERIVATION, **change).uid("1.2.3") != uid
 

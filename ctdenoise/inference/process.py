@@ -1,0 +1,100 @@
+"""What the runners do to images: denoise them, or whatever else takes HU to HU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctdenoise.inference.manifest import model_entry
+from ctdenoise.inference.strength import automatic_strength
+
+if TYPE_CHECKING:
+    from ctdenoise.inference.denoiser import Denoiser
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which image one is.
+
+    Attributes
+    ----------
+    name
+        Unlike any other's: SOPInstanceUID and frame, or the index in a volume.
+    pixel_mm
+        Pixel spacing along a column; None where it is not known.
+    """
+
+    name: str
+    pixel_mm: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """HU to HU, and the words for it.
+
+    Attributes
+    ----------
+    name
+        Of the model or method.
+    identity
+        All that the result depends on besides the source.
+    done
+        For people, as in "denoised".
+    summary
+        One sentence for people.
+    series_offset
+        Added to the source's SeriesNumber, so that source and derived sort apart and still belong together.
+    entry
+        What the manifest says of it; equal for equal results.
+    device
+        Where.
+    batch_size
+        Tells how many images are processed at once.
+    apply
+        Takes ``[B, H, W]`` HU, and which images they are, to the same shape.
+    """
+
+    name: str
+    identity: str
+    done: str
+    summary: str
+    series_offset: int
+    entry: dict[str, Any]
+    device: str
+    batch_size: Callable[[], int]
+    apply: Callable[[NDArray[np.float32], Sequence[Place]], NDArray[np.float32]]
+
+
+#: Some images of a series, ``[H, W]`` HU each, and which they are.
+Sample = tuple[list[NDArray[np.float32]], list[Place]]
+#: Makes the process for a series, of which some images can be read if need be.
+ProcessFor = Callable[[Callable[[], Sample]], Process]
+
+
+def denoising(denoiser: Denoiser, strength: float | None) -> ProcessFor:
+    """Return the process of a denoiser at some strength; None finds one for each series."""
+    model = model_entry(denoiser.description, denoiser.network)
+    hashed = f"sha256 {model['sha256'][:12]}"
+
+    def process_for(sample: Callable[[], Sample]) -> Process:
+        chosen = strength
+        if chosen is None:
+            images, places = sample()
+            chosen = automatic_strength(images, places[0].pixel_mm if places else None)
+        return Process(
+            name=model["name"],
+            identity=f"{model['sha256']}/{strength!r}",
+            done="denoised",
+            summary=f"Denoised slice by slice, model {model['name']} ({hashed}), strength {chosen:g}",
+            series_offset=1000,
+            entry={"model": model, "strength": chosen},
+            device=str(denoiser.device),
+            batch_size=lambda: denoiser.batch_size,
+            apply=lambda hu, _: denoiser(hu, strength=chosen),
+        )
+
+    return process_for

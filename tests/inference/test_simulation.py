@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+from pydicom import dcmread
+
+from ctdenoise.errors import InputError
+from ctdenoise.inference import FolderResult, RunOptions
+from ctdenoise.inference.files import process_path
+from ctdenoise.inference.simulation import low_dose
+from ctdenoise.io.dicom import read_slice
+from ctdenoise.noise.lowdose import KERNELS
+from tests.conftest import make_series
+
+#: A scan that is told, so that nothing has to be measured in small images.
+told = partial(low_dose, photons=1e4, kernel=KERNELS["hann"])
+
+
+def simulate(source: Path, output: Path, process=None, **options) -> FolderResult:
+    return process_path(process or told(0.25), source, output, options=RunOptions(**options))
+
+
+def noise(source: Path, output: Path) -> np.ndarray:
+    before = {read_slice(p).dataset.SOPInstanceUID: read_slice(p).hu for p in source.iterdir()}
+    after = [read_slice(p) for p in sorted(output.rglob("*.dcm"))]
+    return np.stack([s.hu - before[s.dataset.SourceImageSequence[0].ReferencedSOPInstanceUID] for s in after])
+
+
+def test_a_derived_series_tells_what_was_simulated(tmp_path):
+    source = make_series(tmp_path / "in")
+    (result,) = simulate(source, tmp_path / "out").results
+    original = dcmread(sorted(source.iterdir())[-1])
+    derived = dcmread(result.folder / "0001.dcm")
+    assert derived.ImageType[:2] == ["DERIVED", "SECONDARY"]
+    assert derived.SOPInstanceUID != original.SOPInstanceUID
+    assert derived.StudyInstanceUID == original.StudyInstanceUID
+    assert (original.SeriesNumber, derived.SeriesNumber) == (7, 2007)
+    assert derived.SeriesDescription == "Water disc - 0.25 of the dose simulated, not for diagnostic use"
+    for text in ("0.25 of the dose", "1e+04 photons", "kernel hann", "seed 0", "not for diagnostic use"):
+        assert text in derived.DerivationDescription
+    assert "enoised" not in f"{derived.DerivationDescription} {derived.ImageComments} {derived.SeriesDescription}"
+    told_of = result.manifest["simulation"]
+    assert (told_of["dose"], told_of["photons"], told_of["kernel"]["window"]) == (0.25, 1e4, "hann")
+    assert result.manifest["status"] == "complete"
+
+
+def test_noise_grows_as_the_dose_falls_and_has_no_mean(tmp_path):
+    source = make_series(tmp_path / "in", size=(64, 64))
+    disc = np.s_[:, 20:44, 20:44]
+    std = {}
+    for dose in (0.5, 0.1):
+        simulate(source, tmp_path / str(dose), told(dose, electronic=0))
+        found = noise(source, tmp_path / str(dose))[disc]
+        std[dose] = found.std()
+        assert abs(found.mean()) < 0.2 * found.std()
+    assert std[0.1] / std[0.5] == pytest.approx(3, rel=0.15)
+
+
+def test_a_seed_repeats_the_noise_of_each_slice_and_slices_differ(tmp_path):
+    source = make_series(tmp_path / "in")
+    first, again, other = (
+        noise(source, simulate(source, tmp_path / name, told(0.25, seed=seed)).results[0].folder)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first[0], first[1])
+
+
+def test_a_run_that_was_cut_off_goes_on_to_the_same_result(tmp_path):
+    source = make_series(tmp_path / "in")
+    (whole,) = simulate(source, tmp_path / "whole").results
+    (cut,) = simulate(source, tmp_path / "cut").results
+    (cut.folder / "0002.dcm").unlink()
+    (resumed,) = simulate(source, tmp_path / "cut").results
+    assert resumed.written == 1
+    for path in whole.folder.glob("*.dcm"):
+        assert dcmread(path).PixelData == dcmread(resumed.folder / path.name).PixelData
+    assert simulate(source, tmp_path / "cut").results[0].written == 0
+
+
+def test_volumes_are_simulated_too(tmp_path):
+    rng = np.random.default_rng(0)
+    hu = np.where(np.hypot(*np.mgrid[-32:32, -32:32]) < 25, 20, -1000) + rng.normal(0, 5, (3, 64, 64))
+    image = SimpleITK.GetImageFromArray(hu.astype(np.int16))
+    image.SetSpacing((0.8, 0.8, 3.0))
+    SimpleITK.WriteImage(image, tmp_path / "a.nii.gz")
+    (result,) = simulate(tmp_path / "a.nii.gz", tmp_path / "out").results
+    noisy = SimpleITK.ReadImage(tmp_path / "out" / "a.nii.gz")
+    assert noisy.GetSpacing() == pytest.approx((0.8, 0.8, 3.0))
+    difference = SimpleITK.GetArrayFromImage(noisy).astype(float) - hu.astype(np.int16)
+    assert difference[:, 24:40, 24:40].std() > 5
+    assert not np.array_equal(difference[0], difference[1])
+    assert result.manifest["simulation"]["seed"] == 0
+
+
+def test_what_cannot_be_simulated_is_told_with_its_file_and_the_rest_is_done(tmp_path):
+    def drop_spacing(image, _):
+        del image.PixelSpacing
+
+    source = make_series(tmp_path / "in", edit=drop_spacing)
+    with pytest.raises(InputError, match=r"IMG00\d: PixelSpacing \(0028,0030\): expected the pixel spacing"):
+        simulate(source, tmp_path / "out")
+    with pytest.raises(InputError, match=r"IMG00\d: expected at least 6 uniform regions"):
+        simulate(make_series(tmp_path / "small"), tmp_path / "out", low_dose(0.25))
+    make_series(tmp_path / "in" / "good")
+    outcome = simulate(source, tmp_path / "both")
+    assert outcome.failed
+    assert [len(r.manifest["slices"]) for r in outcome.results] == [3]
+    with pytest.raises(ValueError, match="dose: expected a value above 0 and below 1, found 1"):
+        low_dose(1)
+
+
+def test_noise_measured_in_a_real_series_is_what_it_gets(data, tmp_path):
+    """At half the dose, as much is added as there is."""
+    source = tmp_path / "in"
+    source.mkdir()
+    for path in sorted((data / "ct" / "rider-0117").iterdir())[10:13]:
+        (source / path.name).write_bytes(path.read_bytes())
+    (result,) = simulate(source, tmp_path / "out", low_dose(0.5)).results
+    added = noise(source, result.folder)
+    body = np.stack([read_slice(p).hu for p in sorted(source.iterdir())])[0] > -100
+    assert 10 < added[0][body].std() < 22  # 15 HU in its uniform regions
+    assert result.manifest["simulation"]["kernel"]["window"] == "measured"

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+
+from ctdenoise.inference import denoise_path
+from ctdenoise.inference.strength import STRONGEST, WEAKEST, automatic_strength, some_of
+from tests.conftest import make_series
+
+
+def noisy(std: float, *, mean_frequency: float = 0.31, pixel_mm: float = 0.7) -> list[np.ndarray]:
+    """Two slices of soft tissue with noise of a narrow band about a frequency, cycles per mm."""
+    rng = np.random.default_rng(0)
+    frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.rfftfreq(256)[None]) / pixel_mm
+    band = np.exp(-(((frequency - mean_frequency) / 0.08) ** 2))
+    noise = np.fft.irfft2(np.fft.rfft2(rng.normal(size=(2, 256, 256))) * band)
+    return list((50 + std / noise.std() * noise).astype(np.float32))
+
+
+def test_more_noise_is_denoised_more():
+    strengths = [automatic_strength(noisy(std), 0.7) for std in (3, 10, 14, 18, 23, 60)]
+    assert strengths == sorted(strengths)
+    assert strengths[0] == strengths[1] == WEAKEST
+    assert strengths[-1] == STRONGEST
+    assert 0.35 < strengths[2] < strengths[3] < strengths[4]
+
+
+def test_a_full_dose_scan_changes_by_less_than_a_third_of_its_noise():
+    assert all(automatic_strength(noisy(std), 0.7) <= 1 / 3 for std in (8, 10, 12))
+
+
+def test_sharp_kernels_may_be_noisier():
+    assert automatic_strength(noisy(18, mean_frequency=0.42), 0.7) < automatic_strength(noisy(18), 0.7)
+
+
+def test_without_soft_tissue_strength_is_1():
+    assert automatic_strength([np.full((64, 64), -850, np.float32)], 0.7) == 1
+    assert automatic_strength([], None) == 1
+
+
+def test_pixel_spacing_matters_and_0_7_mm_stands_in_for_it():
+    images = noisy(20)
+    assert automatic_strength(images, None) == automatic_strength(images, 0.7) > automatic_strength(images, 0.5)
+
+
+def test_arrays_and_runs_use_it_where_no_strength_is_given(halve, tmp_path):
+    volume = np.stack(noisy(16))
+    chosen = automatic_strength(list(volume), 0.7)
+    assert WEAKEST < chosen < STRONGEST
+    np.testing.assert_array_equal(halve(volume), halve(volume, strength=chosen))
+    source = make_series(tmp_path / "in", slices=2, size=(256, 256))
+    (result,) = denoise_path(halve, source, tmp_path / "out").results
+    assert result.manifest["strength"] < 1
+    (full,) = denoise_path(halve, source, tmp_path / "full", strength=1).results
+    assert full.manifest["strength"] == 1
+    assert full.folder.name != result.folder.name
+
+
+def test_eight_of_many_evenly_spread():
+    assert some_of(range(3)) == [0, 1, 2]
+    assert some_of(range(71)) == [0, 10, 20, 30, 40, 50, 60, 70]

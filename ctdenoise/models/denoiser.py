@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ctdenoise.models.augmentation import ProgressiveFeatureAugmentation
 from ctdenoise.models.baselines import REDCNN, DnCNN
@@ -37,6 +38,11 @@ class NetworkConfig:
         1 for CT and grey images, 3 for colour.
     align_corners, levels, image_feature
         See :class:`~ctdenoise.models.decoder.FeatureDecoder`.
+    residual
+        0 is the paper's: the decoder gives the image. N, odd, is our own: it gives the difference to the image, less
+        its mean over squares of N × N pixels. Noise has no mean there, so that the mean HU of a region stay what they
+        are by construction; and training, which starts from the image, learns noise instead of forever correcting
+        its mean (noise is 0.1 to 2 % of the range of HU).
 
     Raises
     ------
@@ -51,6 +57,7 @@ class NetworkConfig:
     align_corners: bool = False
     levels: int = 4
     image_feature: bool = True
+    residual: int = 0
 
     def __post_init__(self) -> None:
         if self.architecture not in ("clip", "dncnn", "redcnn"):
@@ -58,6 +65,8 @@ class NetworkConfig:
         if (self.encoder is None) == (self.architecture == "clip"):
             wanted = "an encoder" if self.architecture == "clip" else "no encoder"
             raise ValueError(f"architecture {self.architecture!r}: expected {wanted}, found {self.encoder!r}")
+        if self.residual < 0 or (self.residual and self.residual % 2 == 0):
+            raise ValueError(f"residual: expected 0 or an odd number, found {self.residual}")
         if self.grey_input not in ("conv", "repeat"):
             raise ValueError(f"grey_input: expected 'conv' or 'repeat', found {self.grey_input!r}")
         if self.grey_input == "conv" and self.out_channels != 1:
@@ -81,7 +90,7 @@ class ClipDenoiser(nn.Module):
         Gives the five dense features.
     decoder
         Takes them to a clean image.
-    grey_input, gamma
+    grey_input, residual, gamma
         See :class:`NetworkConfig` and
         :class:`~ctdenoise.models.augmentation.ProgressiveFeatureAugmentation`.
     """
@@ -92,9 +101,11 @@ class ClipDenoiser(nn.Module):
         decoder: FeatureDecoder,
         *,
         grey_input: Literal["conv", "repeat"] = "repeat",
+        residual: int = 0,
         gamma: float = 0.025,
     ) -> None:
         super().__init__()
+        self.residual = residual
         self.grey_input = nn.Conv2d(1, 3, 1, bias=False) if grey_input == "conv" else None
         self.encoder = encoder
         self.augmentation = ProgressiveFeatureAugmentation(gamma)
@@ -114,12 +125,21 @@ class ClipDenoiser(nn.Module):
         Tensor
             ``[B, out_channels, H, W]``, same units, not clamped.
         """
+        coloured = image
         if self.grey_input is not None:
-            image = self.grey_input(image)
+            coloured = self.grey_input(image)
         elif image.shape[1] == 1:
-            image = image.expand(-1, 3, -1, -1)
-        clean: Tensor = self.decoder(self.augmentation(self.encoder(image)))
-        return clean
+            coloured = image.expand(-1, 3, -1, -1)
+        decoded: Tensor = self.decoder(self.augmentation(self.encoder(coloured)))
+        if not self.residual:
+            return decoded
+        return image[:, : decoded.shape[1]] + decoded - _local_mean(decoded, self.residual)
+
+
+def _local_mean(image: Tensor, side: int) -> Tensor:
+    """Mean over squares of `side` pixels, an odd number; over what there is of them at the edges."""
+    rows = F.avg_pool2d(image, (side, 1), stride=1, padding=(side // 2, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, side // 2), count_include_pad=False)
 
 
 def build_network(
@@ -154,7 +174,9 @@ def build_network(
             levels=config.levels,
             image_feature=config.image_feature,
         )
-        return ClipDenoiser(encoder, decoder, grey_input=config.grey_input, gamma=gamma)
+        if config.residual:
+            nn.init.zeros_(decoder.last.weight)
+        return ClipDenoiser(encoder, decoder, grey_input=config.grey_input, residual=config.residual, gamma=gamma)
 
 
 def apply_to_any_size(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:

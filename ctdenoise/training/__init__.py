@@ -1,6 +1,6 @@
 """What the bundles in ``pipelines/`` instantiate and MONAI does not have."""
 
-from ctdenoise.training.data import LoadCTSliced, LoadPhotographd, slabs, validation_set
+from ctdenoise.training.data import LoadCTSliced, LoadPhotographd, SmoothCTd, slabs, validation_set
 from ctdenoise.training.datasets import load_data, prepare
 from ctdenoise.training.export import export_model
 from ctdenoise.training.handlers import (
@@ -22,6 +22,7 @@ __all__ = [
     "LoadPhotographd",
     "PrepareMixedBatch",
     "SeedEachEpoch",
+    "SmoothCTd",
     "TrainingProgress",
     "WholeImageInferer",
     "best_checkpoint",

@@ -3,6 +3,15 @@
 from ctdenoise.transforms.camera import RandCameraNoised
 from ctdenoise.transforms.clip_input import ToClipInput, ToClipInputd
 from ctdenoise.transforms.hounsfield import ScaleHU, ScaleHUd
-from ctdenoise.transforms.noise import RandCTNoise, RandCTNoised
+from ctdenoise.transforms.noise import RandBankNoised, RandCTNoise, RandCTNoised
 
-__all__ = ["RandCTNoise", "RandCTNoised", "RandCameraNoised", "ScaleHU", "ScaleHUd", "ToClipInput", "ToClipInputd"]
+__all__ = [
+    "RandBankNoised",
+    "RandCTNoise",
+    "RandCTNoised",
+    "RandCameraNoised",
+    "ScaleHU",
+    "ScaleHUd",
+    "ToClipInput",
+    "ToClipInputd",
+]

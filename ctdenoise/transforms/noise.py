@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,3 +89,64 @@ class RandCTNoised(RandomizableTransform, MapTransform):
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
         """Add noise to each key."""
         return {**data, **{key: self._add(data[key]) for key in self.key_iterator(data)}}
+
+
+class RandBankNoised(RandomizableTransform, MapTransform):
+    """Add the noise of scans: realisations cropped at random, flipped, rotated by multiples of 90° and scaled.
+
+    Parameters
+    ----------
+    keys
+        Images, ``[C, H, W]``; each channel gets noise of its own. Larger ones than a realisation see its mirror image.
+    bank
+        Realisations, ``[H, W]`` of standard deviation 1, from :func:`~ctdenoise.noise.bank.noise_bank`.
+    std
+        Lowest and highest standard deviation, in units of the image; log-uniform.
+    white
+        Share of images that get white noise instead.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        bank: Sequence[NDArray[np.float32]],
+        *,
+        std: tuple[float, float],
+        white: float = 0.0,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob=1.0)
+        self.bank = bank
+        self.std = std
+        self.white = white
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """Add noise to each key."""
+        result = dict(data)
+        for key in self.key_iterator(data):
+            noise = self._noise(data[key].shape)
+            result[key] = data[key] + (torch.from_numpy(noise) if isinstance(data[key], torch.Tensor) else noise)
+        return result
+
+    def _noise(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        std = np.exp(self.R.uniform(*np.log(self.std)))
+        white = self.R.uniform() < self.white
+        noise = self.R.normal(size=shape) if white else np.stack([self._piece(*shape[1:]) for _ in range(shape[0])])
+        scaled: NDArray[np.float32] = (std * noise).astype(np.float32)
+        return scaled
+
+    def _piece(self, rows: int, columns: int) -> NDArray[np.float32]:
+        field = self.bank[self.R.randint(len(self.bank))]
+        missing = [(0, max(0, wanted - there)) for wanted, there in zip((rows, columns), field.shape, strict=True)]
+        if any(after for _, after in missing):
+            field = np.pad(field, missing, mode="symmetric")
+        top, left = (
+            self.R.randint(there - wanted + 1) for wanted, there in zip((rows, columns), field.shape, strict=True)
+        )
+        crop: NDArray[np.float32] = field[top : top + rows, left : left + columns]
+        if self.R.uniform() < 0.5:
+            crop = crop[::-1]
+        if self.R.uniform() < 0.5:
+            crop = crop[:, ::-1]
+        return crop.T if rows == columns and self.R.uniform() < 0.5 else crop

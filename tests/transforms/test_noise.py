@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ctdenoise.transforms import RandCTNoise, RandCTNoised
+from ctdenoise.transforms import RandBankNoised, RandCTNoise, RandCTNoised
 
 
 def realisations(transform: RandCTNoise, count: int = 400) -> np.ndarray:
@@ -47,3 +47,41 @@ def test_dictionary_form_is_seeded_gives_each_key_its_own_and_keeps_tensors():
     assert not torch.equal(first["a"], first["b"])
     assert not torch.equal(first["a"], other["a"])
     assert first["c"] == 1
+
+
+BANK = [np.random.default_rng(seed).normal(size=(90, 70)).astype(np.float32) for seed in range(3)]
+
+
+def test_bank_noise_is_a_scaled_piece_of_a_realisation():
+    transform = RandBankNoised("image", [np.arange(6300, dtype=np.float32).reshape(90, 70)], std=(2, 2))
+    noise = transform.set_random_state(0)({"image": np.zeros((1, 20, 20), np.float32)})["image"][0] / 2
+    steps = {abs(float(step)) for step in (noise[0, 1] - noise[0, 0], noise[1, 0] - noise[0, 0])}
+    assert steps == {1.0, 70.0}  # whatever was flipped and turned
+
+
+def test_bank_noise_keeps_mean_and_standard_deviation_over_the_range():
+    transform = RandBankNoised("image", BANK, std=(4, 64), white=0.3).set_random_state(0)
+    noise = np.stack([transform({"image": np.zeros((1, 32, 32), np.float32)})["image"] for _ in range(400)])
+    levels = noise.std(axis=(1, 2, 3))
+    assert 3.5 < levels.min() < 5
+    assert 56 < levels.max() < 72
+    assert np.median(levels) == pytest.approx(16, rel=0.15)  # log-uniform
+    assert abs(noise.mean()) < 0.1
+
+
+def test_bank_noise_covers_images_larger_than_a_realisation_and_keeps_tensors():
+    transform = RandBankNoised("image", BANK, std=(1, 1)).set_random_state(0)
+    noisy = transform({"image": torch.zeros(3, 200, 64), "label": 1})
+    assert noisy["image"].shape == (3, 200, 64)
+    assert noisy["label"] == 1
+    assert noisy["image"].std() == pytest.approx(1, rel=0.1)
+    assert not torch.equal(noisy["image"][0], noisy["image"][1])
+
+
+def test_bank_noise_is_seeded():
+    def draw(seed: int) -> np.ndarray:
+        transform = RandBankNoised("image", BANK, std=(1, 9)).set_random_state(seed)
+        return transform({"image": np.zeros((1, 16, 16), np.float32)})["image"]
+
+    assert np.array_equal(draw(1), draw(1))
+    assert not np.array_equal(draw(1), draw(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,13 +34,15 @@ WINDOWS = {
 }
 
 
-def window_metrics(reference: NDArray[np.float32], test: NDArray[np.float32], window: Window) -> dict[str, float]:
+def window_metrics(
+    reference: Iterable[NDArray[np.float32]], test: Iterable[NDArray[np.float32]], window: Window
+) -> dict[str, float]:
     """Compare a series with its reference in a window, slice by slice.
 
     Parameters
     ----------
     reference, test
-        ``[D, H, W]`` HU.
+        ``[H, W]`` HU each.
     window
         Both are clipped to it.
 

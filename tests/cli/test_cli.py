@@ -119,6 +119,41 @@ def test_a_truncated_file_alone_is_told(call, tmp_path, model, lost):
     assert "PixelData (7FE0,0010)" in result.stderr
 
 
+def test_run_takes_the_strength_it_is_told_or_finds_one(call, tmp_path, model):
+    source = make_series(tmp_path / "in")
+    assert "strength 0.3" in call("run", source, "-o", tmp_path / "a", "--model", model, "--strength", "0.3").stdout
+    # Too small to measure noise in.
+    assert "strength 1" in call("run", source, "-o", tmp_path / "b", "--model", model).stdout
+
+
+def test_simulate_writes_a_derived_series_of_lower_dose(call, tmp_path):
+    source = make_series(tmp_path / "in")
+    told = ("--dose", "0.25", "--photons", "1e5", "--kernel", "smooth", "--seed", "3")
+    result = call("simulate", source, "-o", tmp_path / "out", *told)
+    assert result.returncode == 0
+    assert "3 of 3 slices, 3 now" in result.stdout
+    document = json.loads(call("simulate", source, "-o", tmp_path / "out", *told, "--json").stdout)
+    assert document["series"][0]["written"] == 0
+    simulation = document["series"][0]["simulation"]
+    assert (simulation["dose"], simulation["photons"], simulation["seed"]) == (0.25, 1e5, 3)
+    assert simulation["kernel"] == {"window": "hann", "cutoff_per_mm": 0.85, "curve": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--dose", "1.5"], "dose: expected a value above 0 and below 1, found 1.5"),
+        (["--dose", "0.5", "--kernel", "B30f"], "--kernel: expected one of ramp, shepp-logan"),
+        (["--dose", "0.5", "--photons", "-3"], "--photons: expected a positive number, found -3"),
+        ([], "Missing option '--dose'"),
+    ],
+)
+def test_simulate_refuses_what_makes_no_sense(call, tmp_path, arguments, problem):
+    result = call("simulate", make_series(tmp_path / "in"), "-o", tmp_path / "out", *arguments)
+    assert result.returncode == 2
+    assert problem in " ".join(result.stderr.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(
     "arguments", [["run"], ["run", "x"], ["run", "x", "-o", "y", "--strength", "2"], ["fly"], ["run", "--nonsense"]]
 )

@@ -11,7 +11,10 @@ import SimpleITK
 from pydicom import dcmread
 
 from ctdenoise.inference import RunOptions, denoise_folder
+from ctdenoise.inference.files import process_path
+from ctdenoise.inference.simulation import low_dose
 from ctdenoise.io.dicom import discover
+from ctdenoise.noise.lowdose import KERNELS
 from tests.conftest import Halve, real_series
 
 Pairs = list[tuple[Path, Path]]
@@ -147,6 +150,16 @@ def test_dciodvfy_finds_nothing_new_with_any_option(options, data, tmp_path, hal
         derived = result.folder / result.manifest["slices"][0]["file"]
         new = complaints(program, derived) - complaints(program, discover(source).series[0].slices[0].path)
         assert not {line for line in new if "needed to build DICOMDIR - Study ID" not in line}
+
+
+@pytest.mark.parametrize("name", real_series())
+def test_dciodvfy_finds_nothing_new_in_a_simulated_dose(name, data, tmp_path):
+    program = tool("dciodvfy", "dicom3tools")
+    first = discover(data / "ct" / name).series[0].slices[0].path
+    process = low_dose(0.25, photons=1e6, kernel=KERNELS["smooth"])
+    (result,) = process_path(process, first, tmp_path, options=RunOptions()).results
+    derived = result.folder / result.manifest["slices"][0]["file"]
+    assert complaints(program, derived) - complaints(program, first) == set()
 
 
 @pytest.mark.parametrize("classic", [False, True])

@@ -1,22 +1,56 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from ctdenoise.evaluation import comparison_table
-from tests.conftest import make_series
+from ctdenoise.evaluation import ct_comparison, photograph_comparison
+from ctdenoise.io.dicom import discover
 
 
-def test_evaluation_compares_with_the_noise_itself_and_total_variation(tmp_path):
-    make_series(tmp_path / "a", slices=1, size=(32, 32))
-    path = str(next((tmp_path / "a").iterdir()))
-    table = comparison_table(lambda hu: 0 * hu, [[path]], white_hu=[30], projection_hu=[30])
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
-    assert [row[:2] for row in rows[2:]] == [
-        [f"{kind} 30 HU", method]
-        for kind in ("white", "projection")
-        for method in ("none", "total variation", "ctdenoise")
-    ]
-    rmse = rows[0].index("RMSE, full")
-    none, variation, zero = (float(row[rmse].split()[0]) for row in rows[2:5])
-    assert none == pytest.approx(30, rel=0.25)  # less than 30: air is clipped at −1024 HU
-    assert variation < none < zero
+def rows(table: str) -> list[dict[str, str]]:
+    head, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    return [dict(zip(head, line, strict=True)) for line in lines]
+
+
+def number(cell: str) -> float:
+    return float(cell.split()[0].rstrip("%"))
+
+
+def test_photographs_are_compared_with_the_noise_itself_and_tuned_filters(tmp_path):
+    step = np.zeros((48, 48, 3), np.uint8)
+    step[:, 24:] = 180
+    Image.fromarray(step).save(tmp_path / "a.png")
+    noises = [("gaussian", 25), ("spatial gaussian", 45), ("poisson", 3)]
+    table = rows(
+        photograph_comparison(
+            lambda image: 0 * image, [str(tmp_path / "a.png")], noises=noises, others={"mean": lambda i: 0 * i + i.mean()}
+        )
+    )
+    methods = ["none", "total variation", "non-local means", "ctdenoise", "mean"]
+    found = [row["method"] for row in table if row["method"] != "BM3D"]
+    assert found == methods * 3
+    psnr = {(row["noise"], row["method"]): number(row["PSNR"]) for row in table}
+    for kind, level in noises:
+        name = f"{kind} {level}"
+        assert psnr[name, "total variation"] > psnr[name, "none"] > psnr[name, "ctdenoise"]
+        assert psnr[name, "non-local means"] > psnr[name, "none"]
+    # Half of it is black, where clipping takes half of the noise away: 255 / 25 is 20.2 dB, and less is left.
+    assert 20.2 < psnr["gaussian 25", "none"] < 22.5
+
+
+@pytest.mark.slow
+def test_ct_is_compared_by_dose_with_truth_bias_and_resolution(data):
+    files = [str(f.path) for f in discover(data / "ct" / "rider-0117").series[0].slices[18:23]]
+    table = rows(ct_comparison(lambda hu: hu + 5, [files], doses=[0.25]))
+    by = {(row["image"], row["method"]): row for row in table}
+    assert {image for image, _ in by} == {"validation patient, 25% dose", "phantom, 25% dose"}
+    for image in ("validation patient, 25% dose", "phantom, 25% dose"):
+        noisy, filtered, shifted = (by[image, method] for method in ("none", "total variation", "ctdenoise"))
+        assert number(filtered["PSNR, soft-tissue"]) > number(noisy["PSNR, soft-tissue"]) + 1
+        assert number(shifted["HU bias"]) - number(noisy["HU bias"]) == pytest.approx(5, abs=0.02)
+        assert noisy["noise taken away"] == shifted["noise taken away"] == "0%"
+        assert 30 < number(filtered["noise taken away"]) < 100
+    phantom = by["phantom, 25% dose", "total variation"]
+    assert by["phantom, 25% dose", "ctdenoise"]["TTF50 kept"] == "100%"
+    assert 20 < number(phantom["TTF50 kept"]) < 100

@@ -107,6 +107,19 @@ def test_repeated_grey_equals_three_equal_channels():
         assert torch.equal(network(grey), network(grey.repeat(1, 3, 1, 1)))
 
 
+def test_a_residual_starts_from_the_image_and_never_changes_its_local_mean():
+    network = build_network(NetworkConfig(encoder="resnet18", residual=9), seed=0).eval()
+    image = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(network(image), image[:, :1])
+        nn.init.normal_(network.decoder.last.weight, std=0.1)
+        change = network(image) - image[:, :1]
+    assert change.std() > 0.01
+    # What is taken away has no mean over the 9 × 9 pixels that it is centred by; once more, and little is left of it.
+    means = nn.functional.avg_pool2d(change, 27, stride=9)
+    assert means.abs().max() < 0.2 * change.std()
+
+
 def test_seed_repeats_weights_and_leaves_the_global_generator_alone():
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -119,7 +132,11 @@ def test_seed_repeats_weights_and_leaves_the_global_generator_alone():
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"grey_input": "luma"}, "'conv' or 'repeat'"), ({"grey_input": "conv", "out_channels": 3}, "out_channels=1")],
+    [
+        ({"grey_input": "luma"}, "'conv' or 'repeat'"),
+        ({"grey_input": "conv", "out_channels": 3}, "out_channels=1"),
+        ({"residual": 4}, "expected 0 or an odd number, found 4"),
+    ],
 )
 def test_impossible_configurations_are_refused_with_a_reason(fields, message):
     with pytest.raises(ValueError, match=message):

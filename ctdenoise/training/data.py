@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monai.config import KeysCollection
 from monai.data import set_rnd
 from monai.transforms import MapTransform
 from numpy.typing import NDArray
@@ -33,21 +34,33 @@ def _average(paths: Sequence[str]) -> NDArray[np.float32]:
 
 
 class SmoothCTd(MapTransform):
-    """Take the noise out of what is to be learned: total variation (Chambolle 2004), as strong as the noise is.
+    """Take the noise out of what is to be learned, and low-contrast detail with it: total variation (Chambolle 2004).
 
     Full-dose CT is noisy itself, and a network that is to give it back learns to leave such noise where it finds it.
-    HU, ``[1, H, W]``; the weight is the standard deviation in uniform regions, or 10 HU where there are none.
+    What is left need not be this patient's, only look like anatomy without noise: it is input and target alike.
+
+    Parameters
+    ----------
+    keys
+        HU, ``[1, H, W]``.
+    strength
+        Weight of total variation, in standard deviations of the noise in uniform regions (10 HU where there are none).
+        At 1 low-frequency noise stays.
     """
+
+    def __init__(self, keys: KeysCollection, *, strength: float = 2.5) -> None:
+        super().__init__(keys)
+        self.strength = strength
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Smooth each key."""
-        return {**data, **{key: _smooth(data[key][0])[np.newaxis] for key in self.key_iterator(data)}}
+        return {**data, **{key: _smooth(data[key][0], self.strength)[np.newaxis] for key in self.key_iterator(data)}}
 
 
-def _smooth(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _smooth(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
     regions = uniform_regions([image])
     noise = measure_noise([image], regions, 0.7).above(ANATOMY_PER_MM).std if regions else 10.0
-    smooth: NDArray[np.float32] = denoise_tv_chambolle(image, weight=noise).astype(np.float32)
+    smooth: NDArray[np.float32] = denoise_tv_chambolle(image, weight=strength * noise).astype(np.float32)
     return smooth
 
 

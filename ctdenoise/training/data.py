@@ -48,7 +48,7 @@ class SmoothCTd(MapTransform):
         At 1 low-frequency noise stays.
     """
 
-    def __init__(self, keys: KeysCollection, *, strength: float = 2.5) -> None:
+    def __init__(self, keys: KeysCollection, *, strength: float = 5.0) -> None:
         super().__init__(keys)
         self.strength = strength
 

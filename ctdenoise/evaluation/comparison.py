@@ -20,7 +20,7 @@ from ctdenoise.evaluation.resolution import ttf50
 from ctdenoise.io.dicom import read_slice
 from ctdenoise.io.images import read_image
 from ctdenoise.noise.lowdose import KERNELS, Scan, dose_noise
-from ctdenoise.noise.measure import match_scan, measure_noise, uniform_regions
+from ctdenoise.noise.measure import SIDE, Region, match_scan, measure_noise, uniform_regions
 from ctdenoise.noise.phantom import Ellipsoid, render, thorax
 from ctdenoise.noise.synthetic import NOISES
 
@@ -89,16 +89,18 @@ def ct_comparison(
     rows: list[dict[str, str]] = []
     for dose in doses:
         rods = insert(discs, _PIXEL_MM, phantom_scan, dose)
+        resolution = _disc_resolution(rods)
         for name, images, mm, how in (
             ("validation patient", real, pixel_mm, scan),
             ("phantom", phantom, _PIXEL_MM, phantom_scan),
         ):
             case = Case(f"{name}, {dose:.0%} dose", images, insert(images, mm, how, dose))
             methods = {"ctdenoise": denoise, **(others or {})}
+            regions = uniform_regions(images)
             for method, result, chosen in _results(case, methods, _soft_tissue_psnr):
-                row = {"image": case.name, "method": method, **_ct_metrics(case, result, mm)}
+                row = {"image": case.name, "method": method, **_ct_metrics(case, result, regions, mm)}
                 if name == "phantom":
-                    kept = _disc_resolution([chosen(hu) for hu in rods]) / _disc_resolution(rods)
+                    kept = _disc_resolution([chosen(hu) for hu in rods]) / resolution
                     row["TTF50 kept"] = f"{kept:.0%}"
                 rows.append(row)
     return _table(rows)
@@ -196,7 +198,7 @@ def _photograph_psnr(reference: Images, result: Images) -> float:
     return float(np.mean([peak_signal_noise_ratio(a, np.clip(b, 0, 1), data_range=1) for a, b in pairs]))
 
 
-def _ct_metrics(case: Case, result: Images, pixel_mm: float) -> dict[str, str]:
+def _ct_metrics(case: Case, result: Images, regions: Sequence[Region], pixel_mm: float) -> dict[str, str]:
     cells = {}
     for window in WINDOWS.values():
         metrics = window_metrics(case.reference, result, window)
@@ -204,10 +206,9 @@ def _ct_metrics(case: Case, result: Images, pixel_mm: float) -> dict[str, str]:
         cells[f"SSIM, {window.name}"] = f"{metrics['ssim']:.4f}"
         if window.name == "full":
             cells["RMSE, full"] = f"{metrics['rmse']:.1f} HU"
-    regions = uniform_regions(case.reference)
     difference = [b - a for a, b in zip(case.reference, result, strict=True)]
     before, after = (measure_noise(images, regions, pixel_mm).std for images in (case.noisy, result))
-    bias = np.mean([difference[i][r : r + 32, c : c + 32].mean() for i, r, c in regions])
+    bias = np.mean([difference[i][r : r + SIDE, c : c + SIDE].mean() for i, r, c in regions])
     cells["HU bias"] = f"{bias:+.2f} HU"
     cells["noise taken away"] = f"{1 - after / before:.0%}"
     return cells

@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 
 from ctdenoise.errors import InputError
-from ctdenoise.evaluation import WINDOWS, comparison_figure, window_metrics
+from ctdenoise.evaluation import WINDOWS, comparison_figure
+from ctdenoise.evaluation.evaluate import evaluate
+from ctdenoise.evaluation.metrics import USUAL_WINDOWS, Row
+from ctdenoise.evaluation.pairing import align
+from ctdenoise.evaluation.results import write_results
+from ctdenoise.evaluation.stacks import open_stack
 from ctdenoise.inference import Denoiser
 from ctdenoise.inference.results import Progress
 from ctdenoise.io.dicom import read_slice, write_slice
@@ -33,6 +38,7 @@ FULL_DOSE_PHOTONS = 1e6
 LOW_DOSE = 0.1
 PHOTONS = (FULL_DOSE_PHOTONS, LOW_DOSE * FULL_DOSE_PHOTONS)
 PICTURE = "demo.png"
+_METRICS = ("psnr", "ssim", "rmse")
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class DemoResult:
         Folders with DICOM series.
     picture
         A PNG.
+    report
+        An HTML page with everything measured.
     before, after
         For each window, metrics of the low-dose and of the denoised series against the truth.
     """
@@ -53,6 +61,7 @@ class DemoResult:
     low_dose: Path
     denoised: Path
     picture: Path
+    report: Path
     before: dict[str, dict[str, float]]
     after: dict[str, dict[str, float]]
 
@@ -96,8 +105,9 @@ def run_demo(
         "kernel": KERNEL,
         "time": datetime.now(),
     }
-    for earlier in ("full-dose", "low-dose", "denoised"):
+    for earlier in ("truth", "full-dose", "low-dose", "denoised"):
         shutil.rmtree(folder / earlier, ignore_errors=True)
+    exact = _write_series(folder / "truth", truth, 3, "Thorax phantom truth", shared)
     full_dose = _write_series(folder / "full-dose", full, 1, "Thorax phantom full dose", shared)
     low_dose = _write_series(folder / "low-dose", low, 2, "Thorax phantom low dose", shared)
     say(f"denoising with {denoiser.description.name if denoiser.description else 'a custom model'}")
@@ -111,14 +121,34 @@ def run_demo(
         windows=[WINDOWS["soft-tissue"], WINDOWS["lung"]],
         path=folder / PICTURE,
     )
+    say("comparing with the truth")
+    aligned = align(
+        {
+            "reference": open_stack(exact),
+            "noisy": open_stack(low_dose),
+            "full dose": open_stack(full_dose),
+            "denoised": open_stack(result.folder),
+        }
+    )
+    document = evaluate(aligned, [Row(WINDOWS[name], _METRICS) for name in USUAL_WINDOWS], protocol="demo")
+    write_results(document, aligned, folder)
     return DemoResult(
         full_dose,
         low_dose,
         result.folder,
         folder / PICTURE,
-        before={name: window_metrics(truth, low, window) for name, window in WINDOWS.items()},
-        after={name: window_metrics(truth, denoised, window) for name, window in WINDOWS.items()},
+        folder / "report.html",
+        before=_means(document, "noisy"),
+        after=_means(document, "denoised"),
     )
+
+
+def _means(document: dict[str, Any], image: str) -> dict[str, dict[str, float]]:
+    means: dict[str, dict[str, float]] = {}
+    for entry in document["fidelity"]:
+        if entry["image"] == image:
+            means.setdefault(entry["window"], {})[entry["metric"]] = entry["mean"]
+    return means
 
 
 def _write_series(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from matplotlib.image import imread
@@ -24,15 +26,20 @@ def test_the_denoised_series_is_closer_to_the_truth_in_every_window(demo):
         assert after["rmse"] < before["rmse"], window
 
 
-def test_it_leaves_three_series_of_one_study_and_a_picture(demo):
+def test_it_leaves_four_series_of_one_study_a_picture_and_a_report(demo):
     folder, result = demo
     found = discover(folder)
-    assert len(found.series) == 3
+    assert len(found.series) == 4
     assert len({s.study_uid for s in found.series}) == 1
     assert all(len(s.slices) == 2 for s in found.series)
     picture = imread(result.picture)
     assert picture.shape[0] > 500
     assert picture.std() > 0.1
+    page = result.report.read_text()
+    assert "full dose" in page
+    assert "task transfer function" in page
+    rmse = next(e for e in json.loads((folder / "metrics.json").read_text())["fidelity"] if e["metric"] == "rmse")
+    assert rmse["mean"] == result.before["full"]["rmse"]
 
 
 def test_low_dose_is_noisier_than_full_dose_and_denoised_is_quieter(demo):

@@ -32,6 +32,9 @@ def run(
     series: Annotated[str | None, typer.Option(help="Only this SeriesNumber or SeriesInstanceUID.")] = None,
     device: DeviceOption = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Slices in the network at once.")] = 1,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write a report beside each result: physics and pictures.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write again what is there.")] = False,
     transfer_syntax: Annotated[
         str, typer.Option(help="DICOM: explicit, rle, jpeg-ls, jpeg-2000, or source; all lossless.")
@@ -52,6 +55,7 @@ def run(
         "strength": _strength(strength),
         "overwrite": overwrite,
         "series": series,
+        "report": report,
         "transfer_syntax": transfer_syntax,
         "classic": classic,
         "drop_private": drop_private,
@@ -141,6 +145,7 @@ def demo(
         ("low dose", result.low_dose),
         ("denoised", result.denoised),
         ("picture", result.picture),
+        ("report", result.report),
     ):
         print(f"{label:>9}: {path}")
 

@@ -13,6 +13,7 @@ from ctdenoise.errors import InputError
 from ctdenoise.inference.manifest import begin_manifest, read_manifest, write_manifest
 from ctdenoise.inference.options import RunOptions
 from ctdenoise.inference.process import Place, Process, ProcessFor, denoising
+from ctdenoise.inference.report import report_file, report_path
 from ctdenoise.inference.results import FolderResult, Progress, SeriesResult
 from ctdenoise.inference.series import process_folder, refuse_output_inside
 from ctdenoise.inference.strength import some_of
@@ -63,7 +64,8 @@ def process_path(
         If there is neither, or `output` cannot be used.
     """
     if is_volume(source) and not source.is_dir():
-        return FolderResult([_process_volume(process_for, source, output, options, progress)], ())
+        result = _process_volume(process_for, source, output, options, progress)
+        return FolderResult([result], _report(source, result, options))
     return process_folder(process_for, source, output, progress=progress, options=options)
 
 
@@ -81,13 +83,15 @@ def _denoise_images(
     if not files:
         raise InputError("expected PNG, TIFF, JPEG or BMP images, found none", path=source)
     refuse_output_inside(source, output)
-    results, skipped = [], []
+    results: list[SeriesResult] = []
+    skipped: list[Skipped] = []
     if progress:
         progress.start(source.name, len(files), 0)
     for file in files:
         folder = output / file.parent.relative_to(source) if source.is_dir() else output
         try:
             results.append(_denoise_image(denoiser, file, folder, options))
+            skipped += _report(file, results[-1], options)
         except InputError as error:
             if len(files) == 1:
                 raise
@@ -108,6 +112,14 @@ def _denoise_image(denoiser: Denoiser, source: Path, output: Path, options: RunO
     clean = denoiser.denoise_image(photograph.values, strength=strength)
     manifest["slices"].append({"index": 0, "seconds": round(time.perf_counter() - began, 3)})
     return _finish(manifest, output / source.name, lambda target: photograph.write(clean, target), began)
+
+
+def _report(source: Path, result: SeriesResult, options: RunOptions) -> tuple[Skipped, ...]:
+    target = result.folder / source.name
+    if not options.report or (report_path(target).exists() and not result.written):
+        return ()
+    why = report_file(source, target)
+    return (why,) if why else ()
 
 
 def _process_volume(

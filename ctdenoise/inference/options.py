@@ -20,6 +20,8 @@ class RunOptions:
         Write again what is there already.
     series
         A SeriesInstanceUID or SeriesNumber: only this one.
+    report
+        Write a report beside each result: noise, resolution, tissues and pictures of some slices.
     transfer_syntax
         ``"explicit"`` (little endian), ``"rle"``, ``"jpeg-ls"``, ``"jpeg-2000"``, or ``"source"`` for the source's own
         where it is lossless and can be written; all are lossless. DICOM only, as are those that follow.
@@ -41,6 +43,7 @@ class RunOptions:
     strength: float | None = None
     overwrite: bool = False
     series: str | None = None
+    report: bool = False
     transfer_syntax: str = "explicit"
     classic: bool = False
     drop_private: bool = False

@@ -22,6 +22,7 @@ from ctdenoise.inference.manifest import (
 )
 from ctdenoise.inference.options import RunOptions
 from ctdenoise.inference.process import Process, ProcessFor, denoising
+from ctdenoise.inference.report import REPORT, report_series
 from ctdenoise.inference.results import FolderResult, Progress, SeriesResult
 from ctdenoise.inference.stream import process_slices, read_sample
 from ctdenoise.io.dicom import (
@@ -95,11 +96,13 @@ def process_folder(
                     raise InputError(error.problem, path=path, hint=error.hint) from error
                 refused.append(Skipped(path, error.reason, failed=True))
                 continue
-            results.append(
-                process_series(
-                    process, one, output, root=root, skipped=found.skipped, progress=progress, options=options
-                )
+            result = process_series(
+                process, one, output, root=root, skipped=found.skipped, progress=progress, options=options
             )
+            results.append(result)
+            if options.report and (result.written or not (result.folder / REPORT).exists()):
+                why = report_series(one, source, result.folder)
+                refused += [why] if why else []
     return FolderResult(results, (*found.skipped, *refused))
 
 

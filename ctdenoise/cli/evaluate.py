@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,12 +39,24 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Of a phantom: ROW,COLUMN,RADIUS of an insert, in pixels and mm; repeatable."),
     ] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="natural-ood: models of photographs on the paper's benches in --data.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Of --suite: with a folder for each data set.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Of --suite: name of a model that ships, or a model folder; repeatable.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how good images are: fidelity to a reference, CT physics, and a report with pictures.
 
     Slices are paired by their source images, else by position. Without --reference, physics only.
     """
+    if suite or data or model:
+        if suite != "natural-ood" or data is None or reference or noisy or test:
+            raise typer.BadParameter("expected --suite natural-ood and --data, without images to compare")
+        _suite(data, model or ["natural-gaussian", "natural-srgb"], output, as_json)
+        return
     sources = _sources(reference, noisy, test or [])
     from ctdenoise.evaluation.evaluate import evaluate as measure_all
     from ctdenoise.evaluation.metrics import PROTOCOLS, USUAL_WINDOWS, WINDOWS, photograph_rows, usual_rows
@@ -85,6 +98,22 @@ def evaluate(
         print_json(document)
         return
     _say(document, output)
+
+
+def _suite(data: Path, models: list[str], output: Path, as_json: bool) -> None:
+    from ctdenoise.evaluation.photographs import natural_ood, suite, suite_table
+    from ctdenoise.files import write_whole
+    from ctdenoise.inference import Denoiser
+
+    methods = {name: Denoiser.from_pretrained(name).denoise_image for name in models}
+    with show_progress(as_json) as progress:
+        if progress:
+            progress.start("images", sum(bench.count for bench in suite(data)[0]), 0)
+        document = natural_ood(data, methods, advance=progress.advance if progress else None)
+    output.mkdir(parents=True, exist_ok=True)
+    write_whole(output / "suite.json", json.dumps(document, indent=1))
+    write_whole(output / "suite.md", suite_table(document) + "\n")
+    print_json(document) if as_json else print(suite_table(document))
 
 
 def _sources(reference: Path | None, noisy: Path | None, tests: list[str]) -> dict[str, Path]:

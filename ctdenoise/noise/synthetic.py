@@ -7,22 +7,24 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 Image = NDArray[np.float32]
+#: The paper draws with NumPy's older generator.
+Rng = np.random.Generator | np.random.RandomState
 
 
-def gaussian(image: Image, level: float, rng: np.random.Generator) -> Image:
+def gaussian(image: Image, level: float, rng: Rng) -> Image:
     """Add white noise of standard deviation `level` / 255 to ``[H, W, C]``; not clipped."""
     noisy: Image = (image + rng.normal(0, level / 255, image.shape)).astype(np.float32)
     return noisy
 
 
-def spatial_gaussian(image: Image, level: float, rng: np.random.Generator) -> Image:
+def spatial_gaussian(image: Image, level: float, rng: Rng) -> Image:
     """Add white noise of standard deviation `level` / 255, averaged over 3 × 3 pixels of each channel; not clipped."""
     noise = uniform_filter(rng.normal(0, level / 255, image.shape), (3, 3, 1), mode="wrap")
     noisy: Image = (image + noise).astype(np.float32)
     return noisy
 
 
-def poisson(image: Image, level: float, rng: np.random.Generator) -> Image:
+def poisson(image: Image, level: float, rng: Rng) -> Image:
     """Count photons: the noise of BasicSR's generator times `level`; clipped to [0, 1].
 
     As many photons stand for white as the image has different values, rounded up to a power of two.
@@ -34,15 +36,15 @@ def poisson(image: Image, level: float, rng: np.random.Generator) -> Image:
     return noisy
 
 
-def speckle(image: Image, level: float, rng: np.random.Generator) -> Image:
+def speckle(image: Image, level: float, rng: Rng) -> Image:
     """Multiply by white noise about 1 of standard deviation `level` / 255; clipped to [0, 1]."""
     noisy: Image = np.clip(image * (1 + rng.normal(0, level / 255, image.shape)), 0, 1).astype(np.float32)
     return noisy
 
 
-def salt_and_pepper(image: Image, level: float, rng: np.random.Generator) -> Image:
+def salt_and_pepper(image: Image, level: float, rng: Rng) -> Image:
     """Make a share `level` of the values black or white, either as likely."""
-    drawn = rng.random(image.shape)
+    drawn = rng.uniform(size=image.shape)
     noisy: Image = np.where(drawn < level / 2, 0, np.where(drawn < level, 1, image)).astype(np.float32)
     return noisy
 

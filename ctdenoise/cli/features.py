@@ -63,11 +63,15 @@ def _say(document: dict[str, Any]) -> None:
 
     for name, levels in document["encoders"].items():
         scales = [level["scale"] for level in levels]
-        title = f"{name}: cosine of clean and distorted features (CKA, own image found)"
+        title = f"{name}: cosine, CKA of clean and distorted features (own image found, where not always)"
         table = Table("", *scales, title=title)
         for kind in levels[0]["distortions"]:
-            rows = [level["distortions"][kind] for level in levels]
-            table.add_row(kind, *(f"{row['cosine']:.2f} ({row['cka']:.2f}, {row['found']:.0%})" for row in rows))
+            table.add_row(kind, *(_cell(level["distortions"][kind]) for level in levels))
         table.add_section()
         table.add_row("different images", *(f"{level['content']:.2f}" for level in levels))
         Console().print(table)
+
+
+def _cell(row: dict[str, float]) -> str:
+    text = f"{row['cosine']:.2f} {row['cka']:.2f}"
+    return text if row["found"] == 1 else f"{text} ({row['found']:.0%})"

@@ -58,6 +58,7 @@ def evaluate(
         _suite(data, model or ["natural-gaussian", "natural-srgb"], output, as_json)
         return
     sources = _sources(reference, noisy, test or [])
+    from ctdenoise.evaluation.evaluate import USUAL
     from ctdenoise.evaluation.evaluate import evaluate as measure_all
     from ctdenoise.evaluation.metrics import PROTOCOLS, USUAL_WINDOWS, WINDOWS, photograph_rows, usual_rows
     from ctdenoise.evaluation.pairing import align
@@ -72,6 +73,8 @@ def evaluate(
     for name in window or ():
         if name not in WINDOWS:
             raise typer.BadParameter(f"--window: expected one of {', '.join(WINDOWS)}, found {name}")
+    if protocol and mask != "none":
+        raise typer.BadParameter("--mask: a protocol measures everywhere")
     if mask not in ("none", "body"):
         raise typer.BadParameter(f"--mask: expected none or body, found {mask}")
     inserts = [_insert(text) for text in insert or ()]
@@ -88,7 +91,7 @@ def evaluate(
         document = measure_all(
             aligned,
             rows,
-            protocol=protocol or "usual",
+            protocol=protocol or USUAL,
             mask="body" if mask == "body" else "none",
             inserts=inserts,
             advance=progress.advance if progress else None,

@@ -17,13 +17,15 @@ from ctdenoise.evaluation import physics, resolution
 from ctdenoise.evaluation.metrics import METRICS, Row, measure
 from ctdenoise.evaluation.pairing import Aligned
 from ctdenoise.evaluation.statistics import comparisons, summary
-from ctdenoise.noise.measure import FEWEST, Noise, Region, measure_noise, uniform_regions
+from ctdenoise.noise.measure import FEWEST, Noise, Region, evenly_spread, measure_noise, uniform_regions
 
 #: Changes when a field changes its meaning or goes; docs/evaluation.md tells what is in it.
 SCHEMA = "ctdenoise-metrics/1"
 REFERENCE, NOISY = "reference", "noisy"
+#: What the rows are called that are no publication's.
+USUAL = "usual"
 #: Places at which physics, and slow metrics, are measured.
-PHYSICS_PLACES, SLOW_PLACES = 16, 32
+PHYSICS_PLACES, PLACES_FOR_SLOW = 16, 32
 
 Mask = Literal["none", "body"]
 Images = dict[str, list[NDArray[np.float32]]]
@@ -100,7 +102,9 @@ def evaluate(
             f"{aligned.left_out} slices have no partner in every image and are left out; {len(aligned)} are evaluated"
         )
     if REFERENCE in aligned.stacks and len(aligned.stacks) > 1:
-        document["fidelity"] = _fidelity(aligned, rows, mask, advance)
+        # A protocol is kept to; else some slices do for what takes long.
+        slow = PLACES_FOR_SLOW if protocol == USUAL else len(aligned)
+        document["fidelity"] = _fidelity(aligned, rows, mask, evenly_spread(len(aligned), slow), advance)
         document["comparisons"] = comparisons(document["fidelity"])
     if not aligned.base.is_photograph:
         document["physics"] = _physics(aligned, inserts)
@@ -108,14 +112,9 @@ def evaluate(
     return _finite(document)  # type: ignore[no-any-return]
 
 
-def spread(count: int, most: int) -> list[int]:
-    """Return at most so many of `count` indices, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()  # type: ignore[no-any-return]
-
-
-def _fidelity(aligned: Aligned, rows: Sequence[Row], mask: Mask, advance: Advance | None) -> list[dict[str, Any]]:
-    slow = set(spread(len(aligned), SLOW_PLACES))
-
+def _fidelity(
+    aligned: Aligned, rows: Sequence[Row], mask: Mask, slow: Sequence[int], advance: Advance | None
+) -> list[dict[str, Any]]:
     def measure_place(place: int) -> dict[tuple[str, int], dict[str, float]]:
         images = aligned.read(place)
         reference = images.pop(REFERENCE)
@@ -155,7 +154,7 @@ def _fidelity(aligned: Aligned, rows: Sequence[Row], mask: Mask, advance: Advanc
 
 
 def _physics(aligned: Aligned, inserts: Sequence[Insert]) -> dict[str, Any]:
-    places = spread(len(aligned), PHYSICS_PLACES)
+    places = evenly_spread(len(aligned), PHYSICS_PLACES)
     read = [aligned.read(place) for place in places]
     images: Images = {name: [place[name] for place in read] for name in aligned.stacks}
     base = next(iter(images))

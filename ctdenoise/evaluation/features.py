@@ -21,6 +21,7 @@ from ctdenoise.evaluation.stacks import Stack
 from ctdenoise.models.encoder import FeatureEncoder, build_encoder, calibrate_batch_norm
 from ctdenoise.models.sources import encoder_source, load_source
 from ctdenoise.noise.lowdose import KERNELS, Scan, dose_noise
+from ctdenoise.noise.measure import evenly_spread
 from ctdenoise.noise.synthetic import gaussian, poisson, salt_and_pepper, spatial_gaussian, speckle
 from ctdenoise.transforms.hounsfield import HU_RANGE
 
@@ -96,7 +97,7 @@ def analyse(
         If weights or images cannot be read.
     """
     slices = [(stack, index) for stack in stacks for index in range(len(stack.slices))]
-    chosen = [slices[i] for i in np.unique(np.linspace(0, len(slices) - 1, count).round().astype(int))]
+    chosen = [slices[i] for i in evenly_spread(len(slices), count)]
     photographs = stacks[0].is_photograph
     whole = [_unit(stack.read(index)) for stack, index in chosen]
     kinds = distortions(None if photographs else stacks[0].pixel_mm or 0.7)

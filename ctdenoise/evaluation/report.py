@@ -11,12 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from ctdenoise.evaluation.evaluate import NOISY, REFERENCE, spread
+from ctdenoise.evaluation.evaluate import NOISY, REFERENCE
 from ctdenoise.evaluation.figures import RESIDUAL_HU, curves, png_url
 from ctdenoise.evaluation.metrics import METRICS, UNIT, USUAL_WINDOWS, WINDOWS, Window
 from ctdenoise.evaluation.pairing import Aligned
 from ctdenoise.evaluation.physics import body_mask
 from ctdenoise.files import write_whole
+from ctdenoise.noise.measure import evenly_spread
 
 #: Side of the enlarged region, pixels, and how much it is enlarged.
 _ZOOM, _ENLARGED = 96, 3
@@ -109,7 +110,7 @@ def _places(document: Mapping[str, Any], aligned: Aligned) -> list[tuple[int, st
         values = [np.inf if value is None else value for value in entry["values"]]
         for place in np.argsort(values)[:_WORST]:
             chosen[int(place)] = f"lowest PSNR of {entry['image']}, {entry['window']}: {values[place]:.1f} dB"
-    for place in spread(len(aligned), _PICTURES + 2)[1:-1] or spread(len(aligned), _PICTURES):
+    for place in evenly_spread(len(aligned), _PICTURES + 2)[1:-1] or evenly_spread(len(aligned), _PICTURES):
         chosen.setdefault(place, "")
     return sorted(list(chosen.items())[: _WORST + _PICTURES])
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ctdenoise.noise.measure import ANATOMY_PER_MM, FEWEST, measure_noise, uniform_regions
+from ctdenoise.noise.measure import ANATOMY_PER_MM, FEWEST, evenly_spread, measure_noise, uniform_regions
 
 #: Noise of a full-dose body scan with a soft-tissue kernel, HU, and the mean frequency of that noise, cycles per mm.
 FULL_DOSE_HU, FULL_DOSE_PER_MM = 11.5, 0.31
@@ -50,4 +50,4 @@ def automatic_strength(images: Sequence[NDArray[np.float32]], pixel_mm: float | 
 
 def some_of(items: Sequence[T]) -> list[T]:
     """Return eight items, evenly spread, or all if there are fewer."""
-    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, 8).round().astype(int))]
+    return [items[i] for i in evenly_spread(len(items), 8)]

@@ -68,6 +68,12 @@ class Noise:
 Region = tuple[int, int, int]
 
 
+def evenly_spread(count: int, most: int) -> list[int]:
+    """Return at most so many of `count` indices, evenly spread: slices that stand for a series."""
+    chosen: list[int] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+    return chosen
+
+
 def uniform_regions(slices: Sequence[NDArray[np.float32]]) -> list[Region]:
     """Find the squares of 32 × 32 pixels in soft tissue with the least structure.
 

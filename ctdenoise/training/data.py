@@ -16,7 +16,7 @@ from skimage.restoration import denoise_tv_chambolle
 
 from ctdenoise.io.dicom import read_slice
 from ctdenoise.io.images import read_image
-from ctdenoise.noise.measure import ANATOMY_PER_MM, measure_noise, uniform_regions
+from ctdenoise.noise.measure import ANATOMY_PER_MM, evenly_spread, measure_noise, uniform_regions
 from ctdenoise.training.datasets import Item
 
 
@@ -125,7 +125,7 @@ def validation_set(
     count, seed
         How many, and of the noise.
     """
-    chosen = [items[i] for i in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
+    chosen = [items[i] for i in evenly_spread(len(items), count)]
     loaded = []
     for index, item in enumerate(chosen):
         data = load(item)

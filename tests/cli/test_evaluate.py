@@ -66,6 +66,7 @@ def test_photographs(tmp_path):
         (["--test", "x", "--protocol", "paper", "--window", "lung"], "a protocol has windows of its own"),
         (["--test", "x", "--window", "liver"], "found liver"),
         (["--test", "x", "--mask", "head"], "expected none or body"),
+        (["--test", "x", "--protocol", "paper", "--mask", "body"], "a protocol measures everywhere"),
         (["--test", "x", "--insert", "1,2"], "expected ROW,COLUMN,RADIUS"),
         (["--test", "a=x", "--test", "a=y"], "found a twice"),
     ],

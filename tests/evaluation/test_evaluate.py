@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from ctdenoise.evaluation.evaluate import Insert, evaluate
-from ctdenoise.evaluation.metrics import usual_rows
+from ctdenoise.evaluation.metrics import WINDOWS, Row, usual_rows
 from ctdenoise.evaluation.pairing import align
 from ctdenoise.evaluation.results import write_results
 from ctdenoise.evaluation.stacks import open_stack
@@ -173,3 +173,20 @@ def test_fewer_slices_are_counted_and_said(stacks, tmp_path):
     )
     assert entry(document, "part", "full", "psnr")["slices"] == 2
     assert any("2 slices have no partner" in warning for warning in document["warnings"])
+
+
+def test_slow_metrics_are_of_some_slices_but_of_all_where_a_protocol_wants_them(stacks, monkeypatch):
+    monkeypatch.setattr("ctdenoise.evaluation.evaluate.PLACES_FOR_SLOW", 2)
+    rows = [Row(WINDOWS["full"], ("vif", "rmse"))]
+    some, every = (evaluate(stacks, rows, protocol=protocol) for protocol in ("usual", "ldct-benchmark"))
+    assert [value is not None for value in entry(some, "noisy", "full", "vif")["values"]] == [True, False, False, True]
+    assert entry(some, "noisy", "full", "vif")["slices"] == 2
+    assert entry(every, "noisy", "full", "vif")["slices"] == entry(some, "noisy", "full", "rmse")["slices"] == SLICES
+
+
+def test_only_the_body_counts_behind_a_mask(stacks):
+    everywhere, body = (
+        entry(evaluate(stacks, usual_rows(["full"]), protocol="usual", mask=mask), "blurred", "full", "rmse")["mean"]
+        for mask in ("none", "body")
+    )
+    assert body > 1.1 * everywhere  # the air about it is easy

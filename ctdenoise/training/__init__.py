@@ -1,6 +1,6 @@
 """What the bundles in ``pipelines/`` instantiate and MONAI does not have."""
 
-from ctdenoise.training.data import DeadLeavesd, LoadCTSliced, LoadPhotographd, SmoothCTd, slabs, validation_set
+from ctdenoise.training.data import LoadCTSliced, LoadPhotographd, SmoothCTd, slabs, validation_set
 from ctdenoise.training.datasets import load_data, prepare
 from ctdenoise.training.export import export_model
 from ctdenoise.training.handlers import (
@@ -17,7 +17,6 @@ from ctdenoise.training.mixup import PrepareMixedBatch
 from ctdenoise.training.network import WholeImageInferer, calibrate, initialise_network
 
 __all__ = [
-    "DeadLeavesd",
     "GradientClipping",
     "LoadCTSliced",
     "LoadPhotographd",

@@ -16,7 +16,6 @@ from skimage.restoration import denoise_tv_chambolle
 
 from ctdenoise.io.dicom import read_slice
 from ctdenoise.io.images import read_image
-from ctdenoise.noise.leaves import dead_leaves
 from ctdenoise.noise.measure import ANATOMY_PER_MM, evenly_spread, measure_noise, uniform_regions
 from ctdenoise.training.datasets import Item
 
@@ -47,12 +46,10 @@ class SmoothCTd(MapTransform):
     strength
         Weight of total variation, in standard deviations of the noise in uniform regions (10 HU where there are none).
         At 1 low-frequency noise stays.
-    allow_missing_keys
-        Pass on items that have none of them.
     """
 
-    def __init__(self, keys: KeysCollection, *, strength: float = 5.0, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
+    def __init__(self, keys: KeysCollection, *, strength: float = 5.0) -> None:
+        super().__init__(keys)
         self.strength = strength
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -65,33 +62,6 @@ def _smooth(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
     noise = measure_noise([image], regions, 0.7).above(ANATOMY_PER_MM).std if regions else 10.0
     smooth: NDArray[np.float32] = denoise_tv_chambolle(image, weight=strength * noise).astype(np.float32)
     return smooth
-
-
-class DeadLeavesd(MapTransform):
-    """Draw an image of known truth from the seed of each key: ``image``, HU, ``[1, H, W]`` float32.
-
-    See :func:`~ctdenoise.noise.leaves.dead_leaves`.
-
-    Parameters
-    ----------
-    keys
-        Seeds.
-    size
-        Rows and columns.
-    allow_missing_keys
-        Pass on items that have none of them.
-    """
-
-    def __init__(self, keys: KeysCollection, *, size: int = 256, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.size = size
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Draw each key's."""
-        found = dict(data)
-        for key in self.key_iterator(found):
-            found["image"] = dead_leaves(self.size, np.random.default_rng(found.pop(key)))[np.newaxis]
-        return found
 
 
 class LoadPhotographd(MapTransform):

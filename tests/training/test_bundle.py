@@ -150,7 +150,7 @@ def test_a_baseline_trains_by_the_same_configuration_and_denoises_ct(tmp_path):
 
 def test_overlays_configure_the_shipped_recipe_and_the_pre_training(tmp_path):
     values = {**SMALL, "iterations": 2, "dataset_dir": patients(tmp_path / "data")}
-    in_house = arguments(**{**values, "batch_size": 4}, realisations=2, leaves=4, output_dir="a")
+    in_house = arguments(**values, realisations=2, output_dir="a")
     call("ctdenoise", "train", "ct_lowdose", "--overlay", "in_house", *in_house, cwd=tmp_path)
     state = torch.load(latest_checkpoint(tmp_path / "a"), weights_only=True)["model"]
     assert "grey_input.weight" not in state

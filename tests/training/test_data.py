@@ -5,16 +5,7 @@ from monai.transforms import Compose, RandGaussianNoised
 from PIL import Image
 
 from ctdenoise.io.dicom import read_slice
-from ctdenoise.noise.leaves import dead_leaves
-from ctdenoise.training import (
-    DeadLeavesd,
-    LoadCTSliced,
-    LoadPhotographd,
-    SmoothCTd,
-    prepare,
-    slabs,
-    validation_set,
-)
+from ctdenoise.training import LoadCTSliced, LoadPhotographd, SmoothCTd, prepare, slabs, validation_set
 from tests.conftest import make_series
 
 
@@ -46,21 +37,6 @@ def test_smoothing_takes_noise_and_leaves_edges():
         assert smooth.shape == clean.shape
         assert (smooth - clean)[:, 8:-8, 8:56].std() < 0.35 * noise
         assert smooth[:, :, 66:].mean() - smooth[:, :, :62].mean() > 190
-
-
-def test_leaves_stand_beside_slices_in_one_list(tmp_path):
-    make_series(tmp_path / "a", slices=1)
-    load = Compose(
-        [
-            LoadCTSliced("image", allow_missing_keys=True),
-            SmoothCTd("image", allow_missing_keys=True),
-            DeadLeavesd("leaves", size=32, allow_missing_keys=True),
-        ]
-    )
-    assert load({"image": [str(tmp_path / "a" / "IMG001")]})["image"].shape == (1, 40, 36)
-    drawn = load({"leaves": 7})
-    assert set(drawn) == {"image"}
-    np.testing.assert_array_equal(drawn["image"][0], dead_leaves(32, np.random.default_rng(7)))
 
 
 def test_photographs_are_read_as_three_channels(tmp_path):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from ctdenoise.evaluation.filters import Denoise, families
-from ctdenoise.evaluation.metrics import WINDOWS, window_metrics
+from ctdenoise.evaluation.metrics import USUAL_WINDOWS, WINDOWS, window_metrics
 from ctdenoise.evaluation.resolution import ttf50
 from ctdenoise.evaluation.tables import markdown
 from ctdenoise.io.dicom import read_slice
@@ -118,7 +118,7 @@ def _soft_tissue_psnr(reference: Images, result: Images) -> float:
 
 def _ct_metrics(case: Case, result: Images, regions: Sequence[Region], pixel_mm: float) -> dict[str, str]:
     cells = {}
-    for window in WINDOWS.values():
+    for window in map(WINDOWS.__getitem__, USUAL_WINDOWS):
         metrics = window_metrics(case.reference, result, window)
         cells[f"PSNR, {window.name}"] = f"{metrics['psnr']:.2f} dB"
         cells[f"SSIM, {window.name}"] = f"{metrics['ssim']:.4f}"

@@ -194,8 +194,8 @@ def _array(path: Path) -> NDArray[np.floating]:
 
 
 def _has_dicom(folder: Path) -> bool:
-    """Whether anything beside images may be DICOM."""
-    return any(file.is_file() and file.suffix.lower() in ("", ".dcm", ".ima") for file in folder.iterdir())
+    """Whether anything beside or below images may be DICOM."""
+    return any(file.is_file() and file.suffix.lower() in ("", ".dcm", ".ima") for file in folder.rglob("*"))
 
 
 def _label(index: int, position: float | None) -> str:

@@ -118,6 +118,9 @@ def test_what_cannot_be_opened_is_told(tmp_path, series):
     make_series(tmp_path / "two" / "b")
     with pytest.raises(InputError, match=r"expected one CT series, found 7 \(3 slices\), 7 \(3 slices\)"):
         open_stack(tmp_path / "two")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "two" / "picture.png")
+    with pytest.raises(InputError, match="expected one CT series"):
+        open_stack(tmp_path / "two")
     (tmp_path / "text.npy").write_text("no array")
     with pytest.raises(InputError, match="cannot be read"):
         open_stack(tmp_path / "text.npy")

@@ -23,16 +23,18 @@ from ctdenoise.models.sources import encoder_source, load_source
 from ctdenoise.noise.lowdose import KERNELS, Scan, dose_noise
 from ctdenoise.noise.measure import evenly_spread
 from ctdenoise.noise.synthetic import gaussian, poisson, salt_and_pepper, spatial_gaussian, speckle
-from ctdenoise.transforms.hounsfield import HU_RANGE
+from ctdenoise.transforms import ScaleHU
 
 SCHEMA = "ctdenoise-features/1"
 SCALES = ("1/2", "1/4", "1/8", "1/16")
 #: Side of the middle of an image that is looked at, and positions at which CKA samples a map.
 _SIDE, _POSITIONS = 256, 1024
+_SCALE = ScaleHU()
 _SCAN = Scan(photons=1e6, kernel=KERNELS["smooth"])
 
 Picture = NDArray[np.float32]
-Distort = Callable[[Picture, np.random.Generator], Picture]
+#: Takes an image and, by keyword, ``rng``.
+Distort = Callable[..., Picture]
 
 
 def distortions(pixel_mm: float | None) -> dict[str, Distort]:
@@ -44,11 +46,11 @@ def distortions(pixel_mm: float | None) -> dict[str, Distort]:
         Pixel spacing of CT slices, to which simulated low dose is then done too; None for photographs.
     """
     found: dict[str, Distort] = {
-        **{f"Gaussian {level}": partial(_noise, gaussian, level) for level in (5, 15, 25, 50)},
-        **{f"spatial Gaussian {level}": partial(_noise, spatial_gaussian, level) for level in (40, 55)},
-        **{f"Poisson {level}": partial(_noise, poisson, level) for level in (2, 3.5)},
-        "speckle 25": partial(_noise, speckle, 25),
-        "salt and pepper 2 %": partial(_noise, salt_and_pepper, 0.02),
+        **{f"Gaussian {level}": partial(gaussian, level=level) for level in (5, 15, 25, 50)},
+        **{f"spatial Gaussian {level}": partial(spatial_gaussian, level=level) for level in (40, 55)},
+        **{f"Poisson {level}": partial(poisson, level=level) for level in (2, 3.5)},
+        "speckle 25": partial(speckle, level=25),
+        "salt and pepper 2 %": partial(salt_and_pepper, level=0.02),
         **{f"blur {sigma} px": partial(_blur, sigma=sigma) for sigma in (1, 2)},
         **{f"JPEG {quality}": partial(_jpeg, quality=quality) for quality in (30, 10)},
     }
@@ -104,7 +106,7 @@ def analyse(
     rows, columns = (min(_SIDE, *(image.shape[axis] for image in whole)) // 16 * 16 for axis in (0, 1))
     clean = [_middle(image, rows, columns) for image in whole]
     distorted = {
-        name: [_middle(distort(image, np.random.default_rng(seed)), rows, columns) for image in whole]
+        name: [_middle(distort(image, rng=np.random.default_rng(seed)), rows, columns) for image in whole]
         for name, distort in kinds.items()
     }
     found = {}
@@ -212,23 +214,12 @@ def _unit(image: Picture) -> Picture:
     """Return ``[H, W, C]`` in [0, 1] of HU or a photograph."""
     if image.ndim == 3:
         return image
-    low, high = HU_RANGE
-    unit: Picture = ((image - low) / (high - low))[..., None].astype(np.float32)
-    return unit
+    return np.asarray(_SCALE(image), np.float32)[..., None]
 
 
 def _middle(image: Picture, rows: int, columns: int) -> Picture:
     top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
     return image[top : top + rows, left : left + columns]
-
-
-def _noise(
-    add: Callable[[Picture, float, np.random.Generator], Picture],
-    level: float,
-    image: Picture,
-    rng: np.random.Generator,
-) -> Picture:
-    return add(image, level, rng)
 
 
 def _blur(image: Picture, rng: np.random.Generator, *, sigma: float) -> Picture:
@@ -245,6 +236,5 @@ def _jpeg(image: Picture, rng: np.random.Generator, *, quality: int) -> Picture:
 
 
 def _low_dose(image: Picture, rng: np.random.Generator, *, pixel_mm: float, dose: float) -> Picture:
-    low, high = HU_RANGE
-    noise = dose_noise(image[..., 0] * (high - low) + low, pixel_mm=pixel_mm, dose=dose, scan=_SCAN, rng=rng)
-    return (image + (noise / (high - low))[..., None]).astype(np.float32)
+    hu = np.asarray(_SCALE.inverse(image[..., 0]), np.float32)
+    return _unit(hu + dose_noise(hu, pixel_mm=pixel_mm, dose=dose, scan=_SCAN, rng=rng))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import ctdenoise
-from ctdenoise.cli import datasets, denoise, evaluate, features, models, simulate, train
+from ctdenoise.cli import benchmark, datasets, denoise, evaluate, features, models, simulate, train
 from ctdenoise.errors import InputError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command()(simulate.simulate)
 app.command()(evaluate.evaluate)
 app.command()(features.features)
 app.command()(denoise.demo)
+app.command()(benchmark.benchmark)
 app.command(context_settings=train.PASS_ON)(train.train)
 app.command(context_settings=train.PASS_ON)(train.export)
 app.add_typer(datasets.app, name="datasets")

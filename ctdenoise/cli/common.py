@@ -77,7 +77,10 @@ def _say_result(folder: Path, manifest: dict[str, Any], written: int) -> None:
         others = ", ".join(manifest["beside"])
         print(f"{folder}: the same series by another model or with other options is in {others}; nothing is mixed")
     strength = f", strength {manifest['strength']:g}" if "strength" in manifest else ""
-    print(f"{folder}: {done} of {asked} slices, {written} now in {manifest['seconds']:.1f} s{strength}{clipped}")
+    engine = f", engine {manifest['engine']}" if "engine" in manifest else ""
+    print(
+        f"{folder}: {done} of {asked} slices, {written} now in {manifest['seconds']:.1f} s{strength}{engine}{clipped}"
+    )
     if manifest["lossy"]:
         print(f"{folder}: {manifest['lossy']} slices come from images that were compressed with loss")
     for failure in manifest["failed"]:

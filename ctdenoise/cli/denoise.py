@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ModelOption = Annotated[str, typer.Option(help="Name of a model that ships, or a model folder.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+EngineOption = Annotated[str, typer.Option(help="auto, eager, mixed, compile, openvino: the same answers, by speed.")]
 
 
 def run(
@@ -31,7 +32,13 @@ def run(
     ] = "auto",
     series: Annotated[str | None, typer.Option(help="Only this SeriesNumber or SeriesInstanceUID.")] = None,
     device: DeviceOption = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Slices in the network at once.")] = 1,
+    engine: EngineOption = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Slices in the network at once; 16 on a GPU, else 1.")
+    ] = None,
+    full_field: Annotated[
+        bool, typer.Option("--full-field", help="Denoise the air around the body too; HU in the body stay the same.")
+    ] = False,
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write a report beside each result: physics and pictures.")
     ] = False,
@@ -68,7 +75,7 @@ def run(
         RunOptions(**options)  # type: ignore[arg-type]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    denoiser = _load(model, device, batch_size)
+    denoiser = _load(model, device=device, engine=engine, batch_size=batch_size, full_field=full_field)
     try:
         with show_progress(as_json) as progress:
             outcome = denoise_path(denoiser, source, output, progress=progress, **options)
@@ -123,7 +130,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Denoise a simulated low-dose thorax and compare it with the truth; needs no data and no network."""
-    denoiser = _load(model, device, 1)
+    denoiser = _load(model, device=device)
     from ctdenoise.demo import run_demo
 
     with show_progress(as_json) as progress:
@@ -157,10 +164,10 @@ def _strength(text: str) -> float | None:
         raise typer.BadParameter(f"--strength: expected auto or a number from 0 to 1, found {text}") from None
 
 
-def _load(model: str, device: str, batch_size: int) -> Denoiser:
+def _load(model: str, **options: Any) -> Denoiser:
     from ctdenoise.inference import Denoiser
 
-    return Denoiser.from_pretrained(model, device=device, batch_size=batch_size)
+    return Denoiser.from_pretrained(model, **options)
 
 
 def _series_entry(series: Series) -> dict[str, Any]:

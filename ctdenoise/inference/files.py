@@ -87,6 +87,7 @@ def _denoise_images(
     skipped: list[Skipped] = []
     if progress:
         progress.start(source.name, len(files), 0)
+    denoiser.expect(len(files))
     for file in files:
         folder = output / file.parent.relative_to(source) if source.is_dir() else output
         try:
@@ -105,13 +106,13 @@ def _denoise_image(denoiser: Denoiser, source: Path, output: Path, options: RunO
     photograph = read_image(source)
     began = time.perf_counter()
     strength = 1.0 if options.strength is None else options.strength
-    process = denoising(denoiser, strength)(lambda: ([], []))
+    process = denoising(denoiser, strength)(lambda: ([], []), 1)
     manifest, earlier = _begin(process, source, output, options, 1)
     if earlier:
         return earlier
     clean = denoiser.denoise_image(photograph.values, strength=strength)
     manifest["slices"].append({"index": 0, "seconds": round(time.perf_counter() - began, 3)})
-    return _finish(manifest, output / source.name, lambda target: photograph.write(clean, target), began)
+    return _finish(process, manifest, output / source.name, lambda target: photograph.write(clean, target), began)
 
 
 def _report(source: Path, result: SeriesResult, options: RunOptions) -> tuple[Skipped, ...]:
@@ -135,20 +136,23 @@ def _process_volume(
     volume = read_volume(source)
     began = time.perf_counter()
     places = [Place(str(index), volume.pixel_mm) for index in range(len(volume.hu))]
-    process = process_for(lambda: (some_of(list(volume.hu)), some_of(places)))
+    process = process_for(lambda: (some_of(list(volume.hu)), some_of(places)), len(places))
     manifest, earlier = _begin(process, source, output, options, len(places))
     if earlier:
         return earlier
     if progress:
         progress.start(source.name, len(volume.hu), 0)
     clean = np.empty_like(volume.hu)
-    for index, image in enumerate(volume.hu):
+    for first in range(0, len(places), process.batch_size()):
         start = time.perf_counter()
-        clean[index] = process.apply(image[np.newaxis], places[index : index + 1])[0]
-        manifest["slices"].append({"index": index, "seconds": round(time.perf_counter() - start, 3)})
-        if progress:
-            progress.advance()
-    return _finish(manifest, output / source.name, lambda target: volume.write(clean, target), began)
+        batch = range(first, min(len(places), first + process.batch_size()))
+        clean[first : batch.stop] = process.apply(volume.hu[first : batch.stop], places[first : batch.stop])
+        seconds = round((time.perf_counter() - start) / len(batch), 3)
+        for index in batch:
+            manifest["slices"].append({"index": index, "seconds": seconds})
+            if progress:
+                progress.advance()
+    return _finish(process, manifest, output / source.name, lambda target: volume.write(clean, target), began)
 
 
 def _begin(
@@ -176,9 +180,12 @@ def _begin(
     return manifest, None
 
 
-def _finish(manifest: dict[str, Any], target: Path, write: Callable[[Path], int], began: float) -> SeriesResult:
+def _finish(
+    process: Process, manifest: dict[str, Any], target: Path, write: Callable[[Path], int], began: float
+) -> SeriesResult:
     """Write the result and its manifest."""
     manifest["clipped"] = write(target)
+    manifest.update(process.ran())
     manifest["status"] = "complete"
     manifest["seconds"] = round(time.perf_counter() - began, 3)
     try:

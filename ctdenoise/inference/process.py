@@ -54,6 +54,8 @@ class Process:
         Where.
     batch_size
         Tells how many images are processed at once.
+    ran
+        Tells what the manifest says of how it was run.
     apply
         Takes ``[B, H, W]`` HU, and which images they are, to the same shape.
     """
@@ -66,13 +68,14 @@ class Process:
     entry: dict[str, Any]
     device: str
     batch_size: Callable[[], int]
+    ran: Callable[[], dict[str, Any]]
     apply: Callable[[NDArray[np.float32], Sequence[Place]], NDArray[np.float32]]
 
 
 #: Some images of a series, ``[H, W]`` HU each, and which they are.
 Sample = tuple[list[NDArray[np.float32]], list[Place]]
-#: Makes the process for a series, of which some images can be read if need be.
-ProcessFor = Callable[[Callable[[], Sample]], Process]
+#: Makes the process for a series of so many images, of which some can be read if need be.
+ProcessFor = Callable[[Callable[[], Sample], int], Process]
 
 
 def denoising(denoiser: Denoiser, strength: float | None) -> ProcessFor:
@@ -80,7 +83,8 @@ def denoising(denoiser: Denoiser, strength: float | None) -> ProcessFor:
     model = model_entry(denoiser.description, denoiser.network)
     hashed = f"sha256 {model['sha256'][:12]}"
 
-    def process_for(sample: Callable[[], Sample]) -> Process:
+    def process_for(sample: Callable[[], Sample], slices: int) -> Process:
+        denoiser.expect(slices)
         chosen = strength
         if chosen is None:
             images, places = sample()
@@ -94,6 +98,7 @@ def denoising(denoiser: Denoiser, strength: float | None) -> ProcessFor:
             entry={"model": model, "strength": chosen},
             device=str(denoiser.device),
             batch_size=lambda: denoiser.batch_size,
+            ran=lambda: {"engine": denoiser.engine, "full_field": denoiser.full_field},
             apply=lambda hu, _: denoiser(hu, strength=chosen),
         )
 

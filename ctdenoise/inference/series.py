@@ -89,7 +89,7 @@ def process_folder(
         results, refused = [], []
         for one in chosen:
             try:
-                process = process_for(partial(read_sample, one.slices))
+                process = process_for(partial(read_sample, one.slices), sum(file.frames for file in one.slices))
             except InputError as error:  # not to be done to this series
                 path = one.slices[0].path
                 if len(chosen) == 1:
@@ -228,6 +228,7 @@ def process_series(
             manifest["clipped"] = sum(record.clipped for record in order)
             manifest["lossy"] = sum(record.lossy for record in order)
             manifest["batch_size"] = process.batch_size()
+            manifest.update(process.ran())
             if manifest["status"] == "complete":
                 manifest["derived"].pop("salt", None)
             manifest["seconds"] = round(time.perf_counter() - began, 3)

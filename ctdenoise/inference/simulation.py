@@ -47,7 +47,7 @@ def low_dose(
     if not 0 < dose < 1:
         raise ValueError(f"dose: expected a value above 0 and below 1, found {dose}")
 
-    def process_for(sample: Callable[[], Sample]) -> Process:
+    def process_for(sample: Callable[[], Sample], slices: int) -> Process:
         images, places = sample()
         if not images:
             raise InputError("expected slices, found none that can be read")
@@ -78,6 +78,7 @@ def low_dose(
             entry={"simulation": {"dose": dose, "seed": seed, **asdict(scan)}},
             device="cpu",
             batch_size=lambda: os.cpu_count() or 1,
+            ran=dict,
             apply=apply,
         )
 

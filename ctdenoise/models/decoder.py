@@ -79,9 +79,10 @@ class FeatureDecoder(nn.Module):
             ``[B, out_channels, H, W]``, in the units of the input image, float32, not clamped.
         """
         image, *maps = features[: self.levels + 1]
-        x = self.bottleneck(maps[-1])
+        x = self.bottleneck(maps[-1].to(next(self.bottleneck.parameters()).dtype))
         for block, skip in zip(self.up, reversed(maps[:-1]), strict=False):
-            x = block(torch.cat((self._upsample(x), skip), dim=1))
+            kind = next(block.parameters()).dtype
+            x = block(torch.cat((self._upsample(x).to(kind), skip.to(kind)), dim=1))
         with torch.autocast(x.device.type, enabled=False):
             exact = torch.promote_types(x.dtype, torch.float32)
             x = self._upsample(x.to(exact))

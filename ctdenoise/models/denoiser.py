@@ -9,12 +9,13 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ctdenoise.models.augmentation import ProgressiveFeatureAugmentation
 from ctdenoise.models.baselines import REDCNN, DnCNN
 from ctdenoise.models.decoder import FeatureDecoder
 from ctdenoise.models.encoder import BatchNormMode, FeatureEncoder, build_encoder
+from ctdenoise.models.lite import LiteDenoiser
+from ctdenoise.models.residual import add_difference
 
 #: The deepest map is at 1/16, so the network takes sizes that are multiples of it.
 SIZE_MULTIPLE = 16
@@ -27,10 +28,10 @@ class NetworkConfig:
     Parameters
     ----------
     architecture
-        ``"clip"`` is the paper's; ``"dncnn"`` and ``"redcnn"`` are baselines without an encoder, of which only
-        `out_channels` holds.
+        ``"clip"`` is the paper's; without an encoder are ``"lite"``, its student, of which `out_channels` and
+        `residual` hold, and the baselines ``"dncnn"`` and ``"redcnn"``, of which only `out_channels` holds.
     encoder
-        A layout :func:`~ctdenoise.models.encoder.build_encoder` knows; None for the baselines.
+        A layout :func:`~ctdenoise.models.encoder.build_encoder` knows; None for the others.
     grey_input
         How one channel becomes the encoder's three: ``"conv"`` learns a bias-free 1×1 convolution, as the paper
         does for CT; ``"repeat"`` repeats the channel.
@@ -50,7 +51,7 @@ class NetworkConfig:
         If a value is none of these, or they contradict one another.
     """
 
-    architecture: Literal["clip", "dncnn", "redcnn"] = "clip"
+    architecture: Literal["clip", "lite", "dncnn", "redcnn"] = "clip"
     encoder: str | None = None
     grey_input: Literal["conv", "repeat"] = "repeat"
     out_channels: int = 1
@@ -60,8 +61,8 @@ class NetworkConfig:
     residual: int = 0
 
     def __post_init__(self) -> None:
-        if self.architecture not in ("clip", "dncnn", "redcnn"):
-            raise ValueError(f"architecture: expected 'clip', 'dncnn' or 'redcnn', found {self.architecture!r}")
+        if self.architecture not in ("clip", "lite", "dncnn", "redcnn"):
+            raise ValueError(f"architecture: expected 'clip', 'lite', 'dncnn' or 'redcnn', found {self.architecture!r}")
         if (self.encoder is None) == (self.architecture == "clip"):
             wanted = "an encoder" if self.architecture == "clip" else "no encoder"
             raise ValueError(f"architecture {self.architecture!r}: expected {wanted}, found {self.encoder!r}")
@@ -133,13 +134,7 @@ class ClipDenoiser(nn.Module):
         decoded: Tensor = self.decoder(self.augmentation(self.encoder(coloured)))
         if not self.residual:
             return decoded
-        return image[:, : decoded.shape[1]] + decoded - _local_mean(decoded, self.residual)
-
-
-def _local_mean(image: Tensor, side: int) -> Tensor:
-    """Mean over squares of `side` pixels, an odd number; over what there is of them at the edges."""
-    rows = F.avg_pool2d(image, (side, 1), stride=1, padding=(side // 2, 0), count_include_pad=False)
-    return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, side // 2), count_include_pad=False)
+        return add_difference(image, decoded, self.residual)
 
 
 def build_network(
@@ -164,6 +159,8 @@ def build_network(
     with torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
+        if config.architecture == "lite":
+            return LiteDenoiser(config.out_channels, residual=config.residual)
         if config.encoder is None:
             return {"dncnn": DnCNN, "redcnn": REDCNN}[config.architecture](config.out_channels)
         encoder = build_encoder(config.encoder, batch_norm=batch_norm, trainable=trainable_encoder)

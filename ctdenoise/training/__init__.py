@@ -15,12 +15,14 @@ from ctdenoise.training.handlers import (
 )
 from ctdenoise.training.mixup import PrepareMixedBatch
 from ctdenoise.training.network import WholeImageInferer, calibrate, initialise_network
+from ctdenoise.training.teaching import PrepareTaughtBatch
 
 __all__ = [
     "GradientClipping",
     "LoadCTSliced",
     "LoadPhotographd",
     "PrepareMixedBatch",
+    "PrepareTaughtBatch",
     "SeedEachEpoch",
     "SmoothCTd",
     "TrainingProgress",

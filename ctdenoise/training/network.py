@@ -16,17 +16,17 @@ from ctdenoise.models.sources import encoder_source, load_source
 from ctdenoise.models.weights import load_decoder
 
 
-def network_config(network: Mapping[str, Any], encoder: str) -> NetworkConfig:
+def network_config(network: Mapping[str, Any], encoder: str | None) -> NetworkConfig:
     """Return the layout that a bundle's ``network`` and ``encoder`` say; baselines have no encoder."""
-    layout = encoder_source(encoder).layout if network.get("architecture", "clip") == "clip" else None
+    layout = encoder_source(encoder).layout if encoder and network.get("architecture", "clip") == "clip" else None
     return NetworkConfig(**network, encoder=layout)
 
 
 def initialise_network(
     network: Mapping[str, Any],
     *,
-    encoder: str,
-    gamma: float,
+    encoder: str | None,
+    gamma: float = 0.0,
     batch_norm: BatchNormMode = "frozen",
     trainable_encoder: bool = False,
     encoder_weights: str | Path | None = None,
@@ -40,7 +40,7 @@ def initialise_network(
     network
         Fields of :class:`~ctdenoise.models.denoiser.NetworkConfig` but ``encoder``.
     encoder
-        A name :func:`~ctdenoise.models.sources.encoder_source` knows.
+        A name :func:`~ctdenoise.models.sources.encoder_source` knows; None for a network without one.
     gamma
         Of the feature augmentation.
     batch_norm, trainable_encoder
@@ -59,7 +59,7 @@ def initialise_network(
     """
     config = network_config(network, encoder)
     model = build_network(config, gamma=gamma, batch_norm=batch_norm, trainable_encoder=trainable_encoder, seed=seed)
-    if isinstance(model, ClipDenoiser):
+    if isinstance(model, ClipDenoiser) and encoder:
         load_source(model.encoder, encoder_source(encoder), Path(encoder_weights) if encoder_weights else None)
     if decoder_weights is not None:
         load_decoder(model, Path(decoder_weights))

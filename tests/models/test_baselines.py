@@ -44,7 +44,7 @@ def test_a_baseline_is_a_model_like_any_other(architecture, tmp_path):
 
 
 def test_contradictions_are_refused():
-    with pytest.raises(ValueError, match="expected 'clip', 'dncnn' or 'redcnn'"):
+    with pytest.raises(ValueError, match="expected 'clip', 'lite', 'dncnn' or 'redcnn'"):
         NetworkConfig(architecture="unet", encoder="RN50")
     with pytest.raises(ValueError, match="expected no encoder"):
         NetworkConfig(architecture="dncnn", encoder="RN50")

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from ctdenoise.inference.calibration import choose
+from ctdenoise.inference.engines import missing
+from ctdenoise.models import NetworkConfig, build_network
+
+CPU = torch.device("cpu")
+NETWORK = build_network(NetworkConfig(encoder="resnet18"), seed=0).eval()
+
+
+@pytest.fixture
+def remembered(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "ctdenoise" / "engines.json"
+
+
+def chosen(slices: int, *, width: float = 1.0, name: str = "model") -> str:
+    with torch.inference_mode():
+        probe = torch.rand(1, 3, 128, 128)
+        return choose(NETWORK, probe, slices=slices, channels=3, device=CPU, name=name, width=width).name
+
+
+def test_for_few_slices_nothing_is_measured(remembered):
+    assert chosen(3) == "eager"
+    assert not remembered.exists()
+
+
+@pytest.fixture
+def without_openvino_and_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr("ctdenoise.inference.engines.find_spec", lambda name: None)
+
+
+def test_costs_are_measured_once_and_remembered_for_each_model(remembered, without_openvino_and_compiler):
+    chosen(400)
+    first = remembered.read_text()
+    (entry,) = json.loads(first).values()
+    assert entry["costs"]["eager"]["seconds"] > 0
+    assert 1 <= entry["threads"] <= torch.get_num_threads()
+    chosen(400)
+    assert remembered.read_text() == first
+    chosen(400, name="another")
+    assert len(json.loads(remembered.read_text())) == 2
+
+
+@pytest.mark.skipif(missing("mixed", NETWORK, CPU) is not None, reason=str(missing("mixed", NETWORK, CPU)))
+def test_an_engine_that_differs_from_eager_is_not_taken_however_fast(remembered, without_openvino_and_compiler):
+    assert chosen(10**6, width=1e9) == "eager"
+    (entry,) = json.loads(remembered.read_text()).values()
+    assert entry["costs"]["mixed"]["differs"]
+
+
+def test_what_is_remembered_decides(remembered, without_openvino_and_compiler):
+    chosen(10**6, width=0.0)
+    content = json.loads(remembered.read_text())
+    (entry,) = content.values()
+    if "mixed" not in entry["costs"]:
+        pytest.skip("no second engine here")
+    entry["costs"]["mixed"] |= {"seconds": 1e-9, "setup": 1.0}
+    remembered.write_text(json.dumps(content))
+    assert chosen(10**6) == "mixed"
+    entry["costs"]["mixed"] |= {"setup": 1e9}
+    remembered.write_text(json.dumps(content))
+    assert chosen(10**6) == "eager"

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ctdenoise import Denoiser
+from ctdenoise.benchmark import phantom_slice
+from ctdenoise.errors import InputError
+from ctdenoise.inference.calibration import AGREE_MAX, AGREE_RMS
+from ctdenoise.inference.engines import ENGINES, build, missing
+from ctdenoise.models import NetworkConfig, build_network
+from ctdenoise.models.zoo import load_model
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def shipped() -> torch.nn.Module:
+    return load_model("ct-lowdose")[0]
+
+
+@pytest.fixture(scope="module")
+def plain(shipped) -> np.ndarray:
+    return Denoiser(shipped, engine="eager")(phantom_slice(256), strength=1.0)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_gives_what_eager_gives(name, shipped, plain):
+    why = missing(name, shipped, CPU)
+    if why:
+        pytest.skip(why)
+    denoiser = Denoiser(shipped, engine=name)
+    assert denoiser.engine == name
+    difference = denoiser(phantom_slice(256), strength=1.0) - plain
+    assert np.sqrt(np.mean(difference**2)) < AGREE_RMS
+    assert np.abs(difference).max() < AGREE_MAX
+
+
+def test_eager_is_the_network_itself(shipped, plain):
+    image = torch.from_numpy((phantom_slice(256) + 1024) / 4096).expand(1, 3, -1, -1)
+    with torch.inference_mode():
+        hu = shipped(image)[0, 0].numpy() * 4096 - 1024
+    np.testing.assert_allclose(plain, hu, atol=5e-3)
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino"])
+def test_sizes_may_differ_from_slice_to_slice(name):
+    network = build_network(NetworkConfig(encoder="resnet18"), seed=0).eval()
+    why = missing(name, network, CPU)
+    if why:
+        pytest.skip(why)
+    engine = build(name, network, CPU, channels=3)
+    for size in ((1, 3, 32, 48), (2, 3, 64, 32), (1, 3, 32, 48)):
+        image = torch.rand(size)
+        with torch.inference_mode():
+            torch.testing.assert_close(engine.apply(image), network(image), rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_not_here_is_said(monkeypatch, shipped, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(InputError, match=r"engine compile: it needs a C\+\+ compiler"):
+        Denoiser(shipped, engine="compile", device="cpu")
+    with pytest.raises(InputError, match="expected auto or one of eager, mixed, openvino, compile, found fast"):
+        Denoiser(shipped, engine="fast")
+    assert "--device cpu" in missing("openvino", shipped, torch.device("cuda"))
+    assert missing("mixed", torch.nn.Identity(), CPU)

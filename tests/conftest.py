@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +21,14 @@ REPOSITORY = Path(__file__).parent.parent
 DATA = Path(os.environ.get("CTDENOISE_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
 
 Edit = Callable[[Dataset, int], None]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory) -> Iterator[None]:
+    """Neither use nor change what the user's cache remembers of engines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ FLOORS = [
     {"models", "noise", "io"},
     {"transforms"},
     {"inference", "evaluation", "training"},
-    {"demo"},
+    {"demo", "benchmark"},
     {"cli", "service"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

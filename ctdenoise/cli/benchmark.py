@@ -42,7 +42,7 @@ def _show(document: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console, machine = Console(), document["machine"]
+    console, machine = Console(width=None if sys.stdout.isatty() else 120), document["machine"]
     console.print(
         f"{machine['processor']}, {machine['threads']} threads, device {machine['device']}; "
         f"a large convolution: {machine['convolution_gflops']:.0f} GFLOP/s"

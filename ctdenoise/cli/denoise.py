@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 ModelOption = Annotated[str, typer.Option(help="Name of a model that ships, or a model folder.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-EngineOption = Annotated[str, typer.Option(help="auto, eager, mixed, compile, openvino: the same answers, by speed.")]
+EngineOption = Annotated[
+    str, typer.Option(help="auto, eager, mixed, openvino, compile: the same answers at other speeds.")
+]
 
 
 def run(

@@ -8,6 +8,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, cast
@@ -74,8 +75,8 @@ def build(name: str, network: nn.Module, device: torch.device, *, channels: int)
     ----------
     name
         ``"eager"`` is float32 throughout, and what the others must agree with. ``"mixed"`` computes the decoder's
-        coarse maps in bfloat16, on a GPU all but the last block in float16. ``"compile"`` is ``torch.compile`` of
-        ``mixed``, where there is that. ``"openvino"`` is float32 in OpenVINO.
+        coarse maps in bfloat16, on a GPU all but the last block in float16. ``"openvino"`` and ``"compile"`` run what
+        ``mixed`` runs, where there is that, by OpenVINO and ``torch.compile``.
     network
         In evaluation; it stays as it is.
     device
@@ -94,12 +95,12 @@ def build(name: str, network: nn.Module, device: torch.device, *, channels: int)
     if device.type == "cpu":
         _keep_freed_memory()
     folded = fold_batch_norm(network)
-    halved = name == "mixed" or (name == "compile" and missing("mixed", network, device) is None)
+    halved = name != "eager" and missing("mixed", network, device) is None
     if halved and device.type == "cpu":
         folded = halve_coarse(cast("ClipDenoiser", folded), torch.bfloat16)
-    folded = folded.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if name == "openvino":
         return Engine(name, _openvino(folded, channels))
+    folded = folded.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     run: Callable[[Tensor], Tensor] = folded
     if name == "compile":
         options: dict[str, Any] = {"triton.cudagraphs": True} if device.type == "cuda" else {"freezing": True}
@@ -126,6 +127,8 @@ def _openvino(network: nn.Module, channels: int) -> Callable[[Tensor], Tensor]:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+    # bfloat16 in any other memory format it takes for another order of the same numbers.
+    network = deepcopy(network).to(memory_format=torch.contiguous_format)
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing: that it is old, and that it keeps what depends on the input
         decoder = TorchScriptPythonDecoder(network, example_input=torch.zeros(1, channels, 64, 64))

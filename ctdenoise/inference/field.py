@@ -20,7 +20,7 @@ AIR_MARGIN = 80
 #: Of what a tile is computed from beyond its edge, pixels: as far as RN50 and the decoder see, and some.
 TILE_MARGIN = 256
 #: Memory of the network a pixel, bytes.
-PIXEL_BYTES = 3500
+PIXEL_BYTES = 2500
 
 
 def body_box(hu: NDArray[np.float32], multiple: int) -> Box | None:

@@ -274,7 +274,7 @@ def test_the_authors_checkpoint_is_imported_and_denoises(call, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["ct_highdose"], "pipelines: expected one of ct_lowdose, natural_gaussian, natural_srgb, found ct_highdose"),
+        (["ct_highdose"], "pipelines: expected one of ct_lowdose, ct_lowdose_lite, natural_gaussian"),
         (["ct_lowdose", "--iteration", "3"], "--iteration: expected a value of ct_lowdose"),
         (["ct_lowdose", "stray"], "expected --key value, found stray"),
         (["ct_lowdose", "--overlay", "none"], "expected one of compare, evaluate, export, in_house"),

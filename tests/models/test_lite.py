@@ -4,7 +4,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ctdenoise.models import NetworkConfig, build_network
-from tests.conftest import REPOSITORY
 
 LITE = NetworkConfig(architecture="lite", residual=9)
 
@@ -35,8 +34,3 @@ def test_it_starts_from_the_image_and_never_changes_a_regions_mean():
 
 def test_without_residual_it_gives_the_image_itself():
     assert build_network(NetworkConfig(architecture="lite"), seed=0)(torch.rand(1, 1, 32, 48)).shape == (1, 1, 32, 48)
-
-
-def test_its_bundle_has_the_same_shape_as_the_others():
-    here, other = (REPOSITORY / "pipelines" / name / "configs" for name in ("ct_lowdose_lite", "natural_srgb"))
-    assert {p.name for p in here.iterdir()} == {p.name for p in other.iterdir()} - {"in_house.json"}

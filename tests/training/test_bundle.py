@@ -14,12 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from ctdenoise.models import zoo
+from ctdenoise.models import NetworkConfig, build_network, zoo
 from ctdenoise.training import best_checkpoint, latest_checkpoint
 from tests.conftest import REPOSITORY, make_series
+from tests.models.test_zoo import DESCRIPTION
 
 PIPELINES = REPOSITORY / "pipelines"
+#: With the paper's protocol.
 NAMES = ["ct_lowdose", "natural_gaussian", "natural_srgb"]
+BUNDLES = [*NAMES, "ct_lowdose_lite"]
 SMALL = {
     "encoder": "random-resnet18",
     "crop": 16,
@@ -90,6 +93,24 @@ def test_a_training_killed_and_resumed_ends_where_an_uninterrupted_one_does(tmp_
     assert one["lr_scheduler"]["_last_lr"] == pytest.approx([1e-6])
     assert all(torch.equal(one["model"][name], other["model"][name]) for name in one["model"])
     assert float(best_checkpoint(tmp_path / "cut").stem.partition("=")[2]) > 0
+
+
+def test_a_student_learns_from_its_teacher_and_denoises(tmp_path):
+    """The teacher is a model folder, the student becomes one."""
+    folder = tmp_path / "teacher"
+    network = build_network(NetworkConfig(encoder="resnet18", residual=9), seed=0)
+    torch.nn.init.normal_(network.decoder.last.weight, std=0.01)
+    zoo.save_model(network, folder, **DESCRIPTION | {"network": {"encoder": "resnet18", "residual": 9}})
+    values = {key: value for key, value in SMALL.items() if key != "encoder"}
+    values |= {"iterations": 4, "realisations": 1, "teacher": folder, "output_dir": tmp_path / "out"}
+    values |= {"dataset_dir": patients(tmp_path / "data")}
+    call("ctdenoise", "train", "ct_lowdose_lite", *arguments(**values), cwd=tmp_path)
+    call("ctdenoise", "export", "ct_lowdose_lite", *arguments(**values), cwd=tmp_path)
+    student = tmp_path / "out" / "model"
+    assert zoo.verify(student).encoder_file is None
+    given = arguments(config_file="configs/inference.json", model_dir=student, input_dir=tmp_path / "data" / "a")
+    bundle("ct_lowdose_lite", "run", *given, "--output_dir", str(tmp_path / "clean"))
+    assert len(list((tmp_path / "clean").rglob("*.dcm"))) == 2
 
 
 def test_photographs_train_evaluate_export_and_denoise(tmp_path):
@@ -194,7 +215,7 @@ def test_two_processes_share_the_batch_and_end_with_the_same_weights(tmp_path):
     assert saved["trainer"]["iteration"] == 4
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BUNDLES)
 def test_monai_verifies_metadata_and_network(name):
     printed = bundle(
         name, "verify_metadata", *arguments(meta_file="configs/metadata.json", filepath="../metadata_schema.json")
@@ -210,7 +231,7 @@ def test_monai_verifies_metadata_and_network(name):
     assert "data shape of network is verified with no error" in printed
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BUNDLES)
 def test_a_bundle_is_complete(name):
     configs = ("metadata", "train", "inference", "evaluate", "multi_gpu_train", "export")
     for part in ("LICENSE", "docs/README.md", "docs/data_license.txt", *(f"configs/{c}.json" for c in configs)):

@@ -8,8 +8,9 @@ import importlib.metadata
 import json
 import platform
 import time
+import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ AGREE_RMS, AGREE_MAX = 0.05, 0.5
 _EXPECTED = {"mixed": 2.0, "openvino": 5.0, "compile": 40.0}
 #: The share of eager's time that a better engine is hoped to save.
 _HOPE = 0.25
+#: Torch's threads before a calibration took fewer.
+_THREADS = torch.get_num_threads()
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,13 @@ class Cost:
         Seconds until it is ready.
     seconds
         A million pixels.
-    differs
-        From eager by more than is allowed.
+    usable
+        Whether it works here and agrees with eager.
     """
 
     setup: float
     seconds: float
-    differs: bool = False
+    usable: bool = True
 
 
 def choose(
@@ -91,17 +94,22 @@ def choose(
             continue
         if expected is None:
             expected = build("eager", network, device, channels=channels).apply(probe).float()
-        cost, result = measure(engine)
+        try:
+            cost, result = measure(engine)
+        except Exception as error:  # a compiler that does not compile, a library that does not know the processor
+            warnings.warn(f"engine {engine} does not work here: {type(error).__name__}: {error}", stacklevel=2)
+            memory.costs[engine] = Cost(0, 0, usable=False)
+            continue
         difference = (result - expected) * width
         agrees = difference.square().mean().sqrt() <= AGREE_RMS and difference.abs().max() <= AGREE_MAX  # no NaN does
-        memory.costs[engine] = Cost(cost.setup, cost.seconds, not agrees)
+        memory.costs[engine] = replace(cost, usable=bool(agrees))
     memory.write()
 
     def whole(engine: str) -> float:
         cost = memory.costs[engine]
         return (0.0 if engine in engines else cost.setup) + pixels * cost.seconds
 
-    best = min((e for e in here if e in memory.costs and not memory.costs[e].differs), key=whole)
+    best = min((e for e in here if e in memory.costs and memory.costs[e].usable), key=whole)
     return engines.get(best) or build(best, network, device, channels=channels)
 
 
@@ -110,7 +118,7 @@ class _Memory:
 
     def __init__(self, key: str) -> None:
         versions = [importlib.metadata.version(package) for package in ("torch", "ctdenoise")]
-        machine = (platform.node(), platform.machine(), torch.get_num_threads())
+        machine = (platform.node(), platform.machine(), _THREADS)
         self._key = hashlib.sha256(repr((key, versions, machine)).encode()).hexdigest()
         self._path: Path = user_cache_path("ctdenoise") / "engines.json"
         entry = self._read().get(self._key, {})

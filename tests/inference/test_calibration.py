@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +21,9 @@ NETWORK = build_network(NetworkConfig(encoder="resnet18"), seed=0).eval()
 @pytest.fixture
 def remembered(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "ctdenoise" / "engines.json"
+    threads = torch.get_num_threads()
+    yield tmp_path / "ctdenoise" / "engines.json"
+    torch.set_num_threads(threads)
 
 
 def chosen(slices: int, *, width: float = 1.0, name: str = "model") -> str:
@@ -54,7 +61,25 @@ def test_costs_are_measured_once_and_remembered_for_each_model(remembered, witho
 def test_an_engine_that_differs_is_not_taken_however_fast(remembered, without_openvino_and_compiler, width):
     assert chosen(10**6, width=width) == "eager"
     (entry,) = json.loads(remembered.read_text()).values()
-    assert entry["costs"]["mixed"]["differs"]
+    assert not entry["costs"]["mixed"]["usable"]
+
+
+def test_an_engine_that_does_not_work_costs_the_run_nothing(remembered, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(f"""
+import ctdenoise.inference.engines as engines
+engines.find_spec = lambda name: None  # no OpenVINO
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_calibration import chosen
+print("chosen", chosen(10**6))
+""")
+    environment = {**os.environ, "CXX": shutil.which("false") or "", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, check=True)
+    assert "engine compile does not work here" in done.stderr
+    assert done.stdout.split()[-1] in ("eager", "mixed")
+    (entry,) = json.loads(remembered.read_text()).values()
+    assert not entry["costs"]["compile"]["usable"]
 
 
 def test_what_is_remembered_decides(remembered, without_openvino_and_compiler):

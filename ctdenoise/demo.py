@@ -89,7 +89,11 @@ def run_demo(
         Told how it goes on.
     """
     if folder.exists() and not (folder / PICTURE).exists() and any(folder.iterdir()):
-        raise InputError("expected an empty folder or an earlier demo's, found other files", path=folder)
+        raise InputError(
+            "expected an empty folder or an earlier demo's, found other files or a demo that did not end; "
+            "remove the folder, or name another with -o",
+            path=folder,
+        )
     say(f"scanning a thorax phantom: {slices} slices of {size}² at full dose and at {LOW_DOSE:.0%}")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
         scan = partial(scan_thorax, size=size, pixel_mm=FIELD_MM / size, photons=PHOTONS, kernel=KERNEL)

@@ -121,9 +121,12 @@ class _Memory:
         machine = (platform.node(), platform.machine(), _THREADS)
         self._key = hashlib.sha256(repr((key, versions, machine)).encode()).hexdigest()
         self._path: Path = user_cache_path("ctdenoise") / "engines.json"
-        entry = self._read().get(self._key, {})
-        self.threads: int = entry.get("threads", 0)
-        self.costs = {engine: Cost(**cost) for engine, cost in entry.get("costs", {}).items()}
+        self.threads = 0
+        self.costs: dict[str, Cost] = {}
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):  # as another version wrote it
+            entry = self._read()[self._key]
+            costs = {engine: Cost(**cost) for engine, cost in entry["costs"].items()}
+            self.threads, self.costs = int(entry["threads"]), costs
 
     def write(self) -> None:
         costs = {engine: asdict(cost) for engine, cost in self.costs.items()}
@@ -134,10 +137,10 @@ class _Memory:
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            content: dict[str, dict[str, Any]] = json.loads(self._path.read_text(encoding="utf-8"))
+            content = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return content
+        return content if isinstance(content, dict) else {}
 
 
 def _best_threads(run: Callable[[], object]) -> int:

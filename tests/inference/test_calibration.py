@@ -56,6 +56,19 @@ def test_costs_are_measured_once_and_remembered_for_each_model(remembered, witho
     assert len(json.loads(remembered.read_text())) == 2
 
 
+@pytest.mark.parametrize("damage", [lambda e: [], lambda e: 5, lambda e: {"threads": 1, "costs": {"eager": {"s": 1}}}])
+def test_what_cannot_be_understood_is_measured_again(remembered, without_openvino_and_compiler, damage):
+    chosen(400)
+    content = json.loads(remembered.read_text())
+    remembered.write_text(json.dumps({key: damage(entry) for key, entry in content.items()}))
+    chosen(400)
+    (entry,) = json.loads(remembered.read_text()).values()
+    assert entry["costs"]["eager"]["seconds"] > 0
+    remembered.write_text("[]")
+    chosen(400)
+    assert json.loads(remembered.read_text())
+
+
 @pytest.mark.skipif(missing("mixed", NETWORK, CPU) is not None, reason=str(missing("mixed", NETWORK, CPU)))
 @pytest.mark.parametrize("width", [1e9, float("nan")])
 def test_an_engine_that_differs_is_not_taken_however_fast(remembered, without_openvino_and_compiler, width):

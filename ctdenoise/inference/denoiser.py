@@ -23,6 +23,7 @@ from ctdenoise.inference.options import RunOptions, check_strength
 from ctdenoise.inference.results import Progress, SeriesResult
 from ctdenoise.inference.series import denoise_folder
 from ctdenoise.inference.strength import automatic_strength, some_of
+from ctdenoise.io.dicom.pixels import OUTSIDE_FIELD_HU
 from ctdenoise.models.denoiser import SIZE_MULTIPLE, NetworkConfig, apply_to_any_size
 from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_model
 from ctdenoise.transforms import ScaleHU, ToClipInput
@@ -139,19 +140,25 @@ class Denoiser:
 
     @torch.inference_mode()
     def __call__(
-        self, hu: NDArray[np.floating], *, strength: float | None = None, pixel_mm: float = 0.7
+        self,
+        hu: NDArray[np.floating],
+        *,
+        strength: float | None = None,
+        pixel_mm: float | None = None,
+        thickness_mm: float | None = None,
     ) -> NDArray[np.float32]:
         """Denoise.
 
         Parameters
         ----------
         hu
-            ``[H, W]`` or ``[D, H, W]``, any size, HU. Values above the model's range (metal) pass through.
+            ``[H, W]`` or ``[D, H, W]``, any size, HU. Values above the model's range (metal) and those below −1400 HU
+            (outside the field of view, air to the network) pass through.
         strength
             0 returns the source, 1 the network's output, values in between blend linearly. None leaves about the
             noise of a full-dose scan: see :func:`~ctdenoise.inference.strength.automatic_strength`.
-        pixel_mm
-            Pixel spacing, for the automatic strength only.
+        pixel_mm, thickness_mm
+            Pixel spacing and slice thickness, where they are known; for the automatic strength only.
 
         Returns
         -------
@@ -175,7 +182,7 @@ class Denoiser:
             raise ValueError(f"expected HU of shape [H, W] or [D, H, W], found {volume.shape}")
         slices = volume.reshape(-1, *volume.shape[-2:])
         if strength is None:
-            strength = automatic_strength(some_of(list(slices)), pixel_mm)
+            strength = automatic_strength(some_of(list(slices)), pixel_mm, thickness_mm)
         self.expect(len(slices))
         batches = [self._denoise_batch(part, strength) for part in _batches(slices, self.batch_size)]
         return np.concatenate(batches).reshape(volume.shape)
@@ -245,7 +252,7 @@ class Denoiser:
 
     def _denoise_batch(self, hu: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
         assert self.hu_range is not None
-        highest = self.hu_range[1]
+        lowest, highest = self.hu_range
         multiple = self._engine.multiple if self._engine else SIZE_MULTIPLE
         box = (slice(None), slice(None)) if self.full_field else body_box(hu, multiple)
         if box is None:
@@ -254,13 +261,13 @@ class Denoiser:
         # Plain tensors: MONAI's MetaTensor would follow every layer of the network, at a price.
         inputs = [
             convert_to_tensor(self._to_network(image[np.newaxis]), track_meta=False)
-            for image in np.minimum(seen, highest)
+            for image in np.where(seen < OUTSIDE_FIELD_HU, lowest, np.minimum(seen, highest))
         ]
         output = self._apply(torch.stack(inputs))
         clean = np.stack([np.asarray(self._to_network.inverse(image))[0] for image in output])
         blended = clean if strength == 1 else seen + np.float32(strength) * (clean - seen)
         result = hu.copy()
-        result[:, *box] = np.where(seen > highest, seen, blended)
+        result[:, *box] = np.where((seen < OUTSIDE_FIELD_HU) | (seen > highest), seen, blended)
         return result
 
     def _apply(self, batch: Tensor) -> Tensor:

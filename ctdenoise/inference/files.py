@@ -135,7 +135,7 @@ def _process_volume(
     """
     volume = read_volume(source)
     began = time.perf_counter()
-    places = [Place(str(index), volume.pixel_mm) for index in range(len(volume.hu))]
+    places = [Place(str(index), volume.pixel_mm, volume.thickness_mm) for index in range(len(volume.hu))]
     process = process_for(lambda: (some_of(list(volume.hu)), some_of(places)), len(places))
     manifest, earlier = _begin(process, source, output, options, len(places))
     if earlier:

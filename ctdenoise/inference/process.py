@@ -26,10 +26,13 @@ class Place:
         Unlike any other's: SOPInstanceUID and frame, or the index in a volume.
     pixel_mm
         Pixel spacing along a column; None where it is not known.
+    thickness_mm
+        Of the slice; None where it is not known.
     """
 
     name: str
     pixel_mm: float | None
+    thickness_mm: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,8 @@ def denoising(denoiser: Denoiser, strength: float | None) -> ProcessFor:
         chosen = strength
         if chosen is None:
             images, places = sample()
-            chosen = automatic_strength(images, places[0].pixel_mm if places else None)
+            first = places[0] if places else Place("", None, None)
+            chosen = automatic_strength(images, first.pixel_mm, first.thickness_mm)
         return Process(
             name=model["name"],
             identity=f"{model['sha256']}/{strength!r}",

@@ -43,6 +43,11 @@ class Volume:
         """Voxel spacing along a column of a slice."""
         return float(self.image.GetSpacing()[1])
 
+    @property
+    def thickness_mm(self) -> float | None:
+        """Spacing of the slices; None for a single image."""
+        return float(self.image.GetSpacing()[2]) if self.image.GetDimension() == 3 else None
+
     def write(self, hu: NDArray[np.float32], path: Path) -> int:
         """Write other HU with this volume's geometry, metadata and pixel type; the name is given when it is whole.
 

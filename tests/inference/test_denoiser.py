@@ -54,6 +54,16 @@ def test_metal_beyond_the_range_passes_through_and_is_clipped_for_the_network(ha
     np.testing.assert_array_equal(halve(hu), [[1024, 3073, 20000]])
 
 
+def test_what_lies_outside_the_field_of_view_is_air_to_the_network_and_passes_through():
+    denoiser = Denoiser(torch.nn.AvgPool2d(3, stride=1, padding=1), full_field=True)
+    air = np.random.default_rng(0).normal(40, 20, (32, 32)).astype(np.float32)
+    air[:8] = -1024
+    outside = np.where(air == -1024, -3024, air).astype(np.float32)
+    result = denoiser(outside)
+    np.testing.assert_array_equal(result[:8], -3024)
+    np.testing.assert_array_equal(result[8:], denoiser(air)[8:])
+
+
 @pytest.mark.parametrize("shape", [(4,), (1, 1, 4, 4), (0, 4)])
 def test_other_shapes_are_refused(identity, shape):
     with pytest.raises(ValueError, match="expected HU of shape"):

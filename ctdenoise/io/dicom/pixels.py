@@ -56,9 +56,19 @@ class CTSlice:
     @property
     def pixel_mm(self) -> float | None:
         """Pixel spacing along a column (PS3.3 C.7.6.3.1.6; of enhanced CT, its first frame's, C.7.6.16.2.1)."""
-        measures = functional_group(self.dataset, 0, "PixelMeasuresSequence") if is_enhanced(self.dataset) else None
-        spacing = (measures or self.dataset).get("PixelSpacing")
+        spacing = self._measures.get("PixelSpacing")
         return float(spacing[0]) if spacing else None
+
+    @property
+    def thickness_mm(self) -> float | None:
+        """Slice thickness (PS3.3 C.7.6.2.1.1; of enhanced CT, its first frame's, C.7.6.16.2.1)."""
+        thickness = self._measures.get("SliceThickness")
+        return float(thickness) if thickness else None
+
+    @property
+    def _measures(self) -> Dataset:
+        measures = functional_group(self.dataset, 0, "PixelMeasuresSequence") if is_enhanced(self.dataset) else None
+        return measures or self.dataset
 
     def to_stored(self, hu: NDArray[np.float32]) -> StoredPixels:
         """Turn processed HU into stored values by this slice's own rescale, rounding to the nearest.

@@ -14,7 +14,7 @@ from ctdenoise.noise.measure import ANATOMY_PER_MM, FEWEST, evenly_spread, measu
 #: and the slice thickness, mm.
 FULL_DOSE_HU, FULL_DOSE_PER_MM, FULL_DOSE_MM = 11.5, 0.31, 2.5
 #: The least and the most that is taken away.
-WEAKEST, STRONGEST = 0.25, 0.9
+WEAKEST, STRONGEST = 0.25, 0.85
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def automatic_strength(
     keeps a share of (σ₀ / σ)², where σ₀ is the full dose's; all of it where the image is full-dose itself. σ₀ is not
     known but known to be about 11.5 HU for soft-tissue kernels and slices of 2.5 mm; more for sharp ones, as the square
     of the noise's mean frequency, and for thin ones, as 1 / √thickness. So the share kept here is (σ₀ / σ)³, which is
-    sharper about σ₀, from 0.1 to 0.75. Noise is measured in the images themselves, above 0.15 cycles per mm, where
+    sharper about σ₀, from 0.15 to 0.75. Noise is measured in the images themselves, above 0.15 cycles per mm, where
     there is little anatomy.
 
     Parameters
@@ -43,7 +43,7 @@ def automatic_strength(
     Returns
     -------
     float
-        0.25 to 0.9, in steps of 0.01; 1 where there is no soft tissue to measure in.
+        0.25 to 0.85, in steps of 0.01; 1 where there is no soft tissue to measure in.
     """
     regions = uniform_regions(images)
     if len(regions) < FEWEST:

@@ -15,7 +15,7 @@ from ctdenoise.noise.lowdose import KERNELS, Kernel, Scan, dose_noise
 #: Of a region, pixels a side.
 SIDE = 32
 #: Fewest and most regions to measure in.
-FEWEST, MOST = 6, 60
+FEWEST, MOST = 6, 30
 _SOFT_TISSUE = (-150.0, 200.0)
 #: Below it, cycles per mm, what is left of anatomy is stronger than noise.
 ANATOMY_PER_MM = 0.15
@@ -88,7 +88,8 @@ def uniform_regions(slices: Sequence[NDArray[np.float32]]) -> list[Region]:
     Returns
     -------
     list
-        Index of the slice, first row, first column; the most uniform first, a fifth of all, 60 at most.
+        Index of the slice, first row, first column; the most uniform first, a tenth of all, 30 at most: more of them
+        would have structure that counts as noise.
     """
     found: list[tuple[float, Region]] = []
     for index, hu in enumerate(slices):
@@ -99,7 +100,7 @@ def uniform_regions(slices: Sequence[NDArray[np.float32]]) -> list[Region]:
                 if _SOFT_TISSUE[0] < region.min() and region.max() < _SOFT_TISSUE[1]:
                     found.append((float(_detrended(region).std()), (index, row, column)))
     found.sort()
-    return [region for _, region in found[: min(MOST, max(FEWEST, len(found) // 5))]]
+    return [region for _, region in found[: min(MOST, max(FEWEST, len(found) // 10))]]
 
 
 def measure_noise(slices: Sequence[NDArray[np.float32]], regions: Sequence[Region], pixel_mm: float) -> Noise:
@@ -157,19 +158,24 @@ def match_scan(
             f"expected at least {FEWEST} uniform regions of soft tissue to measure noise in, found {len(regions)}",
             hint="tell the scan: --photons 1e5 --kernel smooth",
         )
-    # Noise is made for the slice with the most regions only.
-    index = max(range(len(slices)), key=lambda i: sum(region[0] == i for region in regions))
-    here = [region for region in regions if region[0] == index]
+    # The kernel is looked for in the slice with the most regions, the number of photons in all of them, as a scan's
+    # tube current changes along the patient.
+    by_slice = [[region for region in regions if region[0] == i] for i in range(len(slices))]
+    here = max(by_slice, key=len)
 
-    def probe(scan: Scan) -> Noise:
+    def probe(scan: Scan, wanted: Sequence[Region]) -> Noise:
         # At half the dose, as much quantum noise is added as there is at full dose.
-        noise = dose_noise(slices[index], pixel_mm=pixel_mm, dose=0.5, scan=scan, rng=np.random.default_rng(0))
-        return measure_noise([noise] * len(slices), here, pixel_mm).above(ANATOMY_PER_MM)
+        made = {
+            i: dose_noise(slices[i], pixel_mm=pixel_mm, dose=0.5, scan=scan, rng=np.random.default_rng(i))
+            for i in sorted({region[0] for region in wanted})
+        }
+        noise = [made.get(i, slices[i]) for i in range(len(slices))]
+        return measure_noise(noise, wanted, pixel_mm).above(ANATOMY_PER_MM)
 
-    there = measure_noise(slices, here, pixel_mm).above(ANATOMY_PER_MM)
     scan = Scan(photons=_PROBE_PHOTONS, electronic=0.0)
     if kernel is None:
-        ramp = probe(replace(scan, kernel=KERNELS["ramp"])).power
+        there = measure_noise(slices, here, pixel_mm).above(ANATOMY_PER_MM)
+        ramp = probe(replace(scan, kernel=KERNELS["ramp"]), here).power
         ratio = np.convolve(np.pad(there.power / ramp, 1, mode="edge"), (0.25, 0.5, 0.25), mode="valid")
         # H(0) is 1, so the lowest frequencies are continued as a Gaussian.
         level = np.polyfit(there.frequency[:5] ** 2, np.log(ratio[:5]), 1)[1]
@@ -178,12 +184,15 @@ def match_scan(
         kernel = Kernel("measured", curve=((0.0, 1.0), *((round(f, 4), round(h, 4)) for f, h in curve)))
     if photons is None:
         scan = replace(scan, kernel=kernel)
-        quantum = probe(scan).std ** 2
-        # Electronic noise adds three times its full-dose variance at half the dose; a hundredfold, to see it.
-        loud = probe(replace(scan, electronic=10 * electronic)).std ** 2 if electronic else quantum
-        own = max(0.0, loud - quantum) / 300
+        variance = measure_noise(slices, regions, pixel_mm).above(ANATOMY_PER_MM).std ** 2
+        quantum = probe(scan, regions).std ** 2
+        own = 0.0
+        if electronic:
+            # It adds three times its full-dose variance at half the dose; a hundredfold, to see it.
+            silent, loud = (probe(replace(scan, electronic=e), here).std ** 2 for e in (0.0, 10 * electronic))
+            own = quantum * max(0.0, loud / silent - 1) / 300
         # variance = quantum · u + own · u², u = probe's photons / photons
-        u = 2 * there.std**2 / (quantum + np.sqrt(quantum**2 + 4 * own * there.std**2))
+        u = 2 * variance / (quantum + np.sqrt(quantum**2 + 4 * own * variance))
         photons = float(f"{_PROBE_PHOTONS / u:.3g}")
     return Scan(photons=photons, electronic=electronic, kernel=kernel)
 

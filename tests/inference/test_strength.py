@@ -43,6 +43,20 @@ def test_thin_slices_may_be_noisier_by_the_root_of_their_thickness():
     assert automatic_strength(noisy(20), 0.7, None) == automatic_strength(noisy(20), 0.7, 2.5)
 
 
+def test_large_patients_may_be_noisier_and_air_does_not_count():
+    images = noisy(20)
+    larger = [np.tile(image, (2, 2)) for image in images]
+    assert automatic_strength(larger, 0.7, 2.5) < automatic_strength(images, 0.7, 2.5)
+    in_air = [np.pad(image, 64, constant_values=-1000) for image in images]
+    assert automatic_strength(in_air, 0.7, 2.5) == automatic_strength(images, 0.7, 2.5)
+
+
+def test_a_quarter_of_a_full_dose_loses_most_of_its_noise():
+    full, quarter = ([np.tile(image, (1, 2)) for image in noisy(std)] for std in (14, 28))
+    assert automatic_strength(full, 0.7, 2.5) == WEAKEST
+    assert 0.65 < automatic_strength(quarter, 0.7, 2.5) < 0.85
+
+
 def test_pixel_spacing_matters_and_0_7_mm_stands_in_for_it():
     images = noisy(20)
     assert automatic_strength(images, None, 2.5) == automatic_strength(images, 0.7, 2.5)

@@ -3,13 +3,17 @@
 from ctdenoise.transforms.camera import RandCameraNoised
 from ctdenoise.transforms.clip_input import ToClipInput, ToClipInputd
 from ctdenoise.transforms.hounsfield import ScaleHU, ScaleHUd
+from ctdenoise.transforms.kernel import RandKerneld
 from ctdenoise.transforms.noise import RandBankNoised, RandCTNoise, RandCTNoised
+from ctdenoise.transforms.recorruption import RandRecorruptedd
 
 __all__ = [
     "RandBankNoised",
     "RandCTNoise",
     "RandCTNoised",
     "RandCameraNoised",
+    "RandKerneld",
+    "RandRecorruptedd",
     "ScaleHU",
     "ScaleHUd",
     "ToClipInput",

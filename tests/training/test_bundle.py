@@ -47,9 +47,11 @@ def bundle(name: str, command: str, *given: str) -> str:
     return call("monai.bundle", command, *given, cwd=PIPELINES / name)
 
 
-def patients(root: Path) -> Path:
+def patients(root: Path, *, side: int = 64) -> Path:
     for name in "ab":
-        make_series(root / name, slices=2, size=(64, 64), edit=lambda d, _, name=name: setattr(d, "PatientID", name))
+        make_series(
+            root / name, slices=2, size=(side, side), edit=lambda d, _, name=name: setattr(d, "PatientID", name)
+        )
     return root
 
 
@@ -170,9 +172,11 @@ def test_a_baseline_trains_by_the_same_configuration_and_denoises_ct(tmp_path):
 
 
 def test_overlays_configure_the_shipped_recipe_and_the_pre_training(tmp_path):
-    values = {**SMALL, "iterations": 2, "dataset_dir": patients(tmp_path / "data")}
-    in_house = arguments(**values, realisations=2, output_dir="a")
+    # Large enough to measure noise in.
+    values = {**SMALL, "iterations": 2, "dataset_dir": patients(tmp_path / "data", side=160)}
+    in_house = arguments(**values, output_dir="a")
     call("ctdenoise", "train", "ct_lowdose", "--overlay", "in_house", *in_house, cwd=tmp_path)
+    assert len(list((tmp_path / "a" / "noise").glob("*.npy"))) == 4
     state = torch.load(latest_checkpoint(tmp_path / "a"), weights_only=True)["model"]
     assert "grey_input.weight" not in state
     overlay = ("--overlay", "pretrain_encoder")

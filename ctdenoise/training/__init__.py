@@ -1,6 +1,6 @@
 """What the bundles in ``pipelines/`` instantiate and MONAI does not have."""
 
-from ctdenoise.training.data import LoadCTSliced, LoadNoised, LoadPhotographd, slabs, validation_set
+from ctdenoise.training.data import LoadCTSliced, LoadNoised, LoadPhotographd, SmoothCTd, slabs, validation_set
 from ctdenoise.training.datasets import load_data, prepare
 from ctdenoise.training.export import export_model
 from ctdenoise.training.handlers import (
@@ -26,6 +26,7 @@ __all__ = [
     "PrepareMixedBatch",
     "PrepareTaughtBatch",
     "SeedEachEpoch",
+    "SmoothCTd",
     "TrainingProgress",
     "WholeImageInferer",
     "best_checkpoint",

@@ -174,11 +174,13 @@ def test_a_baseline_trains_by_the_same_configuration_and_denoises_ct(tmp_path):
 def test_overlays_configure_the_shipped_recipe_and_the_pre_training(tmp_path):
     # Large enough to measure noise in.
     values = {**SMALL, "iterations": 2, "dataset_dir": patients(tmp_path / "data", side=160)}
-    in_house = arguments(**values, output_dir="a")
+    in_house = arguments(**values, realisations=2, output_dir="a")
     call("ctdenoise", "train", "ct_lowdose", "--overlay", "in_house", *in_house, cwd=tmp_path)
-    assert len(list((tmp_path / "a" / "noise").glob("*.npy"))) == 4
     state = torch.load(latest_checkpoint(tmp_path / "a"), weights_only=True)["model"]
     assert "grey_input.weight" not in state
+    recorrupted = arguments(**values, output_dir="c")
+    call("ctdenoise", "train", "ct_lowdose", "--overlay", "recorrupted", *recorrupted, cwd=tmp_path)
+    assert len(list((tmp_path / "c" / "noise").glob("*.npy"))) == 4
     overlay = ("--overlay", "pretrain_encoder")
     call("ctdenoise", "train", "ct_lowdose", *overlay, *arguments(**values, output_dir="b"), cwd=tmp_path)
     before, after = (torch.load(latest_checkpoint(tmp_path / run), weights_only=True)["model"] for run in "ab")

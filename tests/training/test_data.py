@@ -5,7 +5,7 @@ from monai.transforms import Compose, RandGaussianNoised
 from PIL import Image
 
 from ctdenoise.io.dicom import read_slice
-from ctdenoise.training import LoadCTSliced, LoadPhotographd, prepare, slabs, validation_set
+from ctdenoise.training import LoadCTSliced, LoadPhotographd, SmoothCTd, prepare, slabs, validation_set
 from tests.conftest import make_series
 
 
@@ -25,6 +25,18 @@ def test_slabs_average_neighbouring_slices_over_a_thickness(tmp_path):
     slices = [read_slice(tmp_path / "a" / name).hu for name in names[0]]
     np.testing.assert_allclose(LoadCTSliced("image")(items[0])["image"][0], sum(slices) / 2, atol=1e-3)
     assert [len(item["image"]) for item in slabs(items[:1], 0.0)] == [2]
+
+
+def test_smoothing_takes_noise_and_leaves_edges():
+    rng = np.random.default_rng(0)
+    clean = np.full((1, 128, 128), 40, np.float32)
+    clean[:, :, 64:] = 240
+    for noise in (8, 25):
+        noisy = (clean + rng.normal(0, noise, clean.shape)).astype(np.float32)
+        smooth = SmoothCTd("image")({"image": noisy, "other": 1})["image"]
+        assert smooth.shape == clean.shape
+        assert (smooth - clean)[:, 8:-8, 8:56].std() < 0.35 * noise
+        assert smooth[:, :, 66:].mean() - smooth[:, :, :62].mean() > 190
 
 
 def test_photographs_are_read_as_three_channels(tmp_path):

@@ -32,7 +32,6 @@ def test_simulated_noise_is_as_strong_as_the_slices_own_and_made_once(tmp_path):
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "noise").iterdir()}
     assert own_noise(items(tmp_path / "a"), tmp_path / "noise", seed=1) == first
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "noise").iterdir()} == made
-    assert own_noise(items(tmp_path / "a"), tmp_path / "noise", seed=2)[0]["noise"] != first[0]["noise"]
 
 
 def test_series_without_soft_tissue_are_left_out_by_name(tmp_path, caplog):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,7 +103,11 @@ def uniform_regions(slices: Sequence[NDArray[np.float32]]) -> list[Region]:
     return [region for _, region in found[: min(MOST, max(FEWEST, len(found) // 10))]]
 
 
-def measure_noise(slices: Sequence[NDArray[np.float32]], regions: Sequence[Region], pixel_mm: float) -> Noise:
+def measure_noise(
+    slices: Sequence[NDArray[np.float32]] | Mapping[int, NDArray[np.float32]],
+    regions: Sequence[Region],
+    pixel_mm: float,
+) -> Noise:
     """Measure noise in regions: standard deviation and power spectrum, each region less its second-order trend.
 
     Radial average of the two-dimensional spectrum (ICRU report 87; AAPM TG-233, §3.2.3).
@@ -111,7 +115,7 @@ def measure_noise(slices: Sequence[NDArray[np.float32]], regions: Sequence[Regio
     Parameters
     ----------
     slices, pixel_mm
-        ``[H, W]`` HU each, and their pixel spacing.
+        ``[H, W]`` HU each, by the index that regions have, and their pixel spacing.
     regions
         From :func:`uniform_regions`.
     """
@@ -160,22 +164,24 @@ def match_scan(
         )
     # The kernel is looked for in the slice with the most regions, the number of photons in all of them, as a scan's
     # tube current changes along the patient.
-    by_slice = [[region for region in regions if region[0] == i] for i in range(len(slices))]
-    here = max(by_slice, key=len)
+    here = max(([region for region in regions if region[0] == i] for i in range(len(slices))), key=len)
 
-    def probe(scan: Scan, wanted: Sequence[Region]) -> Noise:
+    def simulate(scan: Scan, wanted: Sequence[Region]) -> dict[int, NDArray[np.float32]]:
         # At half the dose, as much quantum noise is added as there is at full dose.
-        made = {
+        return {
             i: dose_noise(slices[i], pixel_mm=pixel_mm, dose=0.5, scan=scan, rng=np.random.default_rng(i))
             for i in sorted({region[0] for region in wanted})
         }
-        noise = [made.get(i, slices[i]) for i in range(len(slices))]
-        return measure_noise(noise, wanted, pixel_mm).above(ANATOMY_PER_MM)
+
+    def measure(
+        images: Sequence[NDArray[np.float32]] | Mapping[int, NDArray[np.float32]], wanted: Sequence[Region]
+    ) -> Noise:
+        return measure_noise(images, wanted, pixel_mm).above(ANATOMY_PER_MM)
 
     scan = Scan(photons=_PROBE_PHOTONS, electronic=0.0)
     if kernel is None:
-        there = measure_noise(slices, here, pixel_mm).above(ANATOMY_PER_MM)
-        ramp = probe(replace(scan, kernel=KERNELS["ramp"]), here).power
+        there = measure(slices, here)
+        ramp = measure(simulate(replace(scan, kernel=KERNELS["ramp"]), here), here).power
         ratio = np.convolve(np.pad(there.power / ramp, 1, mode="edge"), (0.25, 0.5, 0.25), mode="valid")
         # H(0) is 1, so the lowest frequencies are continued as a Gaussian.
         level = np.polyfit(there.frequency[:5] ** 2, np.log(ratio[:5]), 1)[1]
@@ -184,13 +190,14 @@ def match_scan(
         kernel = Kernel("measured", curve=((0.0, 1.0), *((round(f, 4), round(h, 4)) for f, h in curve)))
     if photons is None:
         scan = replace(scan, kernel=kernel)
-        variance = measure_noise(slices, regions, pixel_mm).above(ANATOMY_PER_MM).std ** 2
-        quantum = probe(scan, regions).std ** 2
+        variance = measure(slices, regions).std ** 2
+        silent = simulate(scan, regions)
+        quantum = measure(silent, regions).std ** 2
         own = 0.0
         if electronic:
             # It adds three times its full-dose variance at half the dose; a hundredfold, to see it.
-            silent, loud = (probe(replace(scan, electronic=e), here).std ** 2 for e in (0.0, 10 * electronic))
-            own = quantum * max(0.0, loud / silent - 1) / 300
+            loud = simulate(replace(scan, electronic=10 * electronic), here)
+            own = quantum * max(0.0, (measure(loud, here).std / measure(silent, here).std) ** 2 - 1) / 300
         # variance = quantum · u + own · u², u = probe's photons / photons
         u = 2 * variance / (quantum + np.sqrt(quantum**2 + 4 * own * variance))
         photons = float(f"{_PROBE_PHOTONS / u:.3g}")

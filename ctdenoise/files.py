@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under a temporary name beside `path` and rename it (atomic on POSIX and Windows).
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, text as UTF-8, under a temporary name beside `path` and rename it (atomic on POSIX and Windows).
 
     Raises
     ------
@@ -14,5 +14,5 @@ def write_whole(path: Path, text: str) -> None:
         If the disk does not take it.
     """
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     partial.replace(path)

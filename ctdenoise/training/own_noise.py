@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import multiprocessing
 import os
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctdenoise.errors import InputError
+from ctdenoise.files import write_whole
 from ctdenoise.io.dicom import CTSlice, read_slice
 from ctdenoise.noise.lowdose import Kernel, Scan, dose_noise
 from ctdenoise.noise.measure import (
@@ -30,7 +32,6 @@ from ctdenoise.noise.measure import (
 from ctdenoise.training.datasets import Item
 
 logger = logging.getLogger(__name__)
-
 
 #: Of a kernel that noise is simulated with; how much noise there is, is measured afterwards.
 _PHOTONS = 1e6
@@ -106,9 +107,9 @@ def _make(item: Item, *, root: Path, kernel: Kernel, seed: int) -> tuple[str, li
         rng = np.random.default_rng(list(digest.digest()))
         # At half the dose, as much noise is added as there is.
         noise = dose_noise(one.hu, pixel_mm=_pixel_mm(one), dose=0.5, scan=scan, rng=rng)
-        unfinished = path.with_suffix(".partial.npy")
-        np.save(unfinished, noise.astype(np.float16))
-        unfinished.replace(path)
+        content = io.BytesIO()
+        np.save(content, noise.astype(np.float16))
+        write_whole(path, content.getvalue())
     images = [one.hu, np.load(path).astype(np.float32)]
 
     def std(image: NDArray[np.float32], region: Region) -> float:

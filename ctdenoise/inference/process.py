@@ -28,11 +28,14 @@ class Place:
         Pixel spacing along a column; None where it is not known.
     thickness_mm
         Of the slice; None where it is not known.
+    tube_current_ma
+        It was scanned with; None where it is not known.
     """
 
     name: str
     pixel_mm: float | None
     thickness_mm: float | None
+    tube_current_ma: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,8 @@ def low_dose(
         Above 0 and below 1: that of the result, relative to the source's.
     photons, electronic, kernel
         Of the source's scan, as in :class:`~ctdenoise.noise.lowdose.Scan`. Photons and kernel that are not given are
-        those that make the noise measured in the series itself.
+        those that make the noise measured in the series itself; photons that are measured follow the tube current of
+        each slice, where all tell it.
     seed
         Together with an image's UID it determines the noise.
 
@@ -51,12 +52,25 @@ def low_dose(
         images, places = sample()
         if not images:
             raise InputError("expected slices, found none that can be read")
-        scan = match_scan(images, _spacing(places[0]), kernel=kernel, photons=photons, electronic=electronic)
+        currents = [place.tube_current_ma for place in places]
+        known = [current for current in currents if current]
+        # Photons that are told hold for all slices.
+        mean = sum(known) / len(known) if photons is None and len(known) == len(currents) else None
+        scan = match_scan(
+            images,
+            _spacing(places[0]),
+            kernel=kernel,
+            photons=photons,
+            electronic=electronic,
+            currents=[current / mean for current in known] if mean else None,
+        )
 
         def one(hu: NDArray[np.float32], place: Place) -> NDArray[np.float32]:
             digest = hashlib.sha256(f"{seed}/{place.name}".encode()).digest()
             rng = np.random.default_rng(list(digest))
-            noise = dose_noise(hu, pixel_mm=_spacing(place), dose=dose, scan=scan, rng=rng)
+            relative = place.tube_current_ma / mean if mean and place.tube_current_ma else 1.0
+            here = replace(scan, photons=scan.photons * relative)
+            noise = dose_noise(hu, pixel_mm=_spacing(place), dose=dose, scan=here, rng=rng)
             noisy: NDArray[np.float32] = hu + noise
             return noisy
 
@@ -65,17 +79,18 @@ def low_dose(
                 return np.stack(list(pool.map(one, hu, places)))
 
         given = {"dose": dose, "photons": photons, "electronic": electronic, "kernel": kernel, "seed": seed}
+        at = f" at {mean:.4g} mA" if mean else ""
         cutoff = f" cut off at {scan.kernel.cutoff_per_mm:g} cycles/mm" if scan.kernel.cutoff_per_mm else ""
         return Process(
             name="low-dose simulation",
             identity=f"simulation/{given!r}",
             done=f"{dose:.3g} of the dose simulated",
             summary=(
-                f"Noise of {dose:.3g} of the dose inserted in projections (parallel beam, {scan.photons:.3g} photons, "
-                f"electronic noise {electronic:g}, kernel {scan.kernel.window}{cutoff}, seed {seed})"
+                f"Noise of {dose:.3g} of the dose inserted in projections (parallel beam, {scan.photons:.3g} photons"
+                f"{at}, electronic noise {electronic:g}, kernel {scan.kernel.window}{cutoff}, seed {seed})"
             ),
             series_offset=2000,
-            entry={"simulation": {"dose": dose, "seed": seed, **asdict(scan)}},
+            entry={"simulation": {"dose": dose, "seed": seed, **asdict(scan), "tube_current_ma": mean}},
             device="cpu",
             batch_size=lambda: os.cpu_count() or 1,
             ran=dict,

@@ -117,7 +117,10 @@ def read_sample(files: Sequence[SliceFile]) -> Sample:
 def _places(item: CTSlice) -> list[Place]:
     frames = len(item.hu) if item.hu.ndim == 3 else 1
     uid = item.dataset.SOPInstanceUID
-    return [Place(f"{uid}/{frame}", item.pixel_mm, item.thickness_mm) for frame in range(frames)]
+    return [
+        Place(f"{uid}/{frame}", item.pixel_mm, item.thickness_mm, item.tube_current_ma(frame))
+        for frame in range(frames)
+    ]
 
 
 def _read(path: Path) -> CTSlice | InputError:

@@ -133,12 +133,14 @@ def match_scan(
     kernel: Kernel | None = None,
     photons: float | None = None,
     electronic: float = 10.0,
+    currents: Sequence[float] | None = None,
 ) -> Scan:
     """Find the photons and the kernel whose noise is like that of a series, in its own uniform regions.
 
     The kernel is the one that turns the power spectrum that a ramp would have there into the one that is measured. The
-    photons are those that make as much noise behind the very same patient. Both are looked at above 0.15 cycles per
-    mm only: below, what is left of anatomy is stronger than noise.
+    photons are those that make as much noise behind the very same patient, in the median of the regions, as some have
+    structure that counts as noise. Both are looked at above 0.15 cycles per mm only: below, what is left of anatomy is
+    stronger than noise.
 
     Parameters
     ----------
@@ -148,6 +150,8 @@ def match_scan(
         Where one is known, only the other is looked for.
     electronic
         As of :class:`~ctdenoise.noise.lowdose.Scan`.
+    currents
+        Tube current of each slice, relative to the one that the photons are for; none means one for all.
 
     Raises
     ------
@@ -162,16 +166,16 @@ def match_scan(
             f"expected at least {FEWEST} uniform regions of soft tissue to measure noise in, found {len(regions)}",
             hint="tell the scan: --photons 1e5 --kernel smooth",
         )
-    # The kernel is looked for in the slice with the most regions, the number of photons in all of them, as a scan's
-    # tube current changes along the patient.
+    # The kernel is looked for in the slice with the most regions, the number of photons in all of them.
     here = max(([region for region in regions if region[0] == i] for i in range(len(slices))), key=len)
 
     def simulate(scan: Scan, wanted: Sequence[Region]) -> dict[int, NDArray[np.float32]]:
         # At half the dose, as much quantum noise is added as there is at full dose.
-        return {
-            i: dose_noise(slices[i], pixel_mm=pixel_mm, dose=0.5, scan=scan, rng=np.random.default_rng(i))
-            for i in sorted({region[0] for region in wanted})
-        }
+        noise = {}
+        for i in sorted({region[0] for region in wanted}):
+            here = replace(scan, photons=scan.photons * (currents[i] if currents else 1))
+            noise[i] = dose_noise(slices[i], pixel_mm=pixel_mm, dose=0.5, scan=here, rng=np.random.default_rng(i))
+        return noise
 
     def measure(
         images: Sequence[NDArray[np.float32]] | Mapping[int, NDArray[np.float32]], wanted: Sequence[Region]
@@ -190,16 +194,15 @@ def match_scan(
         kernel = Kernel("measured", curve=((0.0, 1.0), *((round(f, 4), round(h, 4)) for f, h in curve)))
     if photons is None:
         scan = replace(scan, kernel=kernel)
-        variance = measure(slices, regions).std ** 2
         silent = simulate(scan, regions)
-        quantum = measure(silent, regions).std ** 2
+        ratio = np.median([(measure(slices, [one]).std / measure(silent, [one]).std) ** 2 for one in regions])
         own = 0.0
         if electronic:
             # It adds three times its full-dose variance at half the dose; a hundredfold, to see it.
             loud = simulate(replace(scan, electronic=10 * electronic), here)
-            own = quantum * max(0.0, (measure(loud, here).std / measure(silent, here).std) ** 2 - 1) / 300
-        # variance = quantum · u + own · u², u = probe's photons / photons
-        u = 2 * variance / (quantum + np.sqrt(quantum**2 + 4 * own * variance))
+            own = max(0.0, (measure(loud, here).std / measure(silent, here).std) ** 2 - 1) / 300
+        # In variances relative to the probe's quantum noise: ratio = u + own · u², u = probe's photons / photons.
+        u = 2 * ratio / (1 + np.sqrt(1 + 4 * own * ratio))
         photons = float(f"{_PROBE_PHOTONS / u:.3g}")
     return Scan(photons=photons, electronic=electronic, kernel=kernel)
 

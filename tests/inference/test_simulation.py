@@ -12,8 +12,9 @@ from ctdenoise.errors import InputError
 from ctdenoise.inference import FolderResult, RunOptions
 from ctdenoise.inference.files import process_path
 from ctdenoise.inference.simulation import low_dose
-from ctdenoise.io.dicom import read_slice
+from ctdenoise.io.dicom import discover, read_slice
 from ctdenoise.noise.lowdose import KERNELS
+from ctdenoise.noise.measure import ANATOMY_PER_MM, measure_noise, uniform_regions
 from tests.conftest import make_series
 
 #: A scan that is told, so that nothing has to be measured in small images.
@@ -58,6 +59,22 @@ def test_noise_grows_as_the_dose_falls_and_has_no_mean(tmp_path):
         std[dose] = found.std()
         assert abs(found.mean()) < 0.2 * found.std()
     assert std[0.1] / std[0.5] == pytest.approx(3, rel=0.15)
+
+
+def test_noise_that_is_measured_follows_the_tube_current(tmp_path):
+    def scanned(image, index):
+        image.XRayTubeCurrent = (100, 400, 400)[index]
+
+    source = make_series(tmp_path / "in", size=(200, 200), edit=scanned)
+    disc = np.s_[:, 70:130, 70:130]
+    measured = simulate(source, tmp_path / "measured", low_dose(0.5, electronic=0)).results[0]
+    weak, strong, _ = noise(source, measured.folder)[disc].std((1, 2))
+    assert weak / strong == pytest.approx(2, rel=0.15)
+    assert measured.manifest["simulation"]["tube_current_ma"] == 300
+    assert "photons at 300 mA" in dcmread(measured.folder / "0001.dcm").DerivationDescription
+    simulate(source, tmp_path / "told")
+    weak, strong, _ = noise(source, tmp_path / "told")[disc].std((1, 2))
+    assert weak / strong == pytest.approx(1, rel=0.15)
 
 
 def test_a_seed_repeats_the_noise_of_each_slice_and_slices_differ(tmp_path):
@@ -126,3 +143,25 @@ def test_noise_measured_in_a_real_series_is_what_it_gets(data, tmp_path):
     body = np.stack([read_slice(p).hu for p in sorted(source.iterdir())])[0] > -100
     assert 10 < added[0][body].std() < 22  # 15 HU in its uniform regions
     assert result.manifest["simulation"]["kernel"]["window"] == "measured"
+
+
+def test_noise_is_right_at_both_ends_of_a_scan_with_modulated_tube_current(data, tmp_path):
+    """299 mA in the first slice, 614 mA in the last."""
+    files = discover(data / "ct" / "lungfcp-0001").series[0].slices
+    chosen = [*files[:3], *files[28:31], *files[-3:]]
+    source = tmp_path / "in"
+    source.mkdir()
+    for file in chosen:
+        (source / file.path.name).write_bytes(file.path.read_bytes())
+    simulate(source, tmp_path / "out", low_dose(0.5))
+    own = [read_slice(file.path) for file in chosen]
+    added = noise(source, tmp_path / "out")
+    for part in (slice(0, 3), slice(6, 9)):
+        images = [one.hu for one in own[part]]
+        ratios = [
+            np.divide(
+                *(measure_noise(of, [one], own[0].pixel_mm).above(ANATOMY_PER_MM).std for of in (added[part], images))
+            )
+            for one in uniform_regions(images)
+        ]
+        assert np.median(ratios) == pytest.approx(1, rel=0.25)

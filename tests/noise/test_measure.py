@@ -7,7 +7,7 @@ import pytest
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import discover, read_slice
-from ctdenoise.noise.lowdose import Kernel, Scan, dose_noise
+from ctdenoise.noise.lowdose import KERNELS, Kernel, Scan, dose_noise
 from ctdenoise.noise.measure import SIDE, match_scan, measure_noise, uniform_regions
 from ctdenoise.noise.phantom import Ellipsoid, render
 
@@ -20,8 +20,12 @@ IMAGE = render(BODY, 0, size=256, pixel_mm=1.1)
 
 
 def noisy(scan: Scan, count: int = 2) -> list[np.ndarray]:
+    return [IMAGE + noise for noise in own_noise(*[scan] * count)]
+
+
+def own_noise(*scans: Scan) -> list[np.ndarray]:
     rng = np.random.default_rng(5)
-    return [IMAGE + dose_noise(IMAGE, pixel_mm=1.1, dose=0.5, scan=scan, rng=rng) for _ in range(count)]
+    return [dose_noise(IMAGE, pixel_mm=1.1, dose=0.5, scan=scan, rng=rng) for scan in scans]
 
 
 def test_uniform_regions_are_free_of_edges():
@@ -79,6 +83,23 @@ def test_what_is_told_is_not_measured():
     images = noisy(Scan(photons=4e5, kernel=kernel, electronic=0, views=540))
     assert match_scan(images, 1.1, kernel=kernel).kernel == kernel
     assert match_scan(images, 1.1, photons=12345).photons == 12345
+
+
+def test_photons_are_those_of_the_mean_tube_current():
+    kernel = KERNELS["hann"]
+    currents = [0.5, 1.5]
+    scans = [Scan(photons=4e5 * current, kernel=kernel, electronic=0, views=540) for current in currents]
+    images = [IMAGE + noise for noise in own_noise(*scans)]
+    assert match_scan(images, 1.1, kernel=kernel, electronic=0, currents=currents).photons == pytest.approx(
+        4e5, rel=0.2
+    )
+
+
+def test_structure_in_some_regions_is_not_taken_for_noise():
+    kernel = KERNELS["hann"]
+    images = noisy(Scan(photons=4e5, kernel=kernel, electronic=0, views=540), count=3)
+    images[1][::4] += 60  # in a third of the regions
+    assert match_scan(images, 1.1, kernel=kernel, electronic=0).photons == pytest.approx(4e5, rel=0.2)
 
 
 def test_too_little_soft_tissue_is_told():

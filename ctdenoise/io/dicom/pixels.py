@@ -65,6 +65,12 @@ class CTSlice:
         thickness = self._measures.get("SliceThickness")
         return float(thickness) if thickness else None
 
+    def tube_current_ma(self, frame: int = 0) -> float | None:
+        """X-ray tube current (PS3.3 C.8.2.1; of a frame from 0 of enhanced CT, C.8.15.3.8)."""
+        exposure = functional_group(self.dataset, frame, "CTExposureSequence") if is_enhanced(self.dataset) else None
+        current = exposure.get("XRayTubeCurrentInmA") if exposure else self.dataset.get("XRayTubeCurrent")
+        return float(current) if current else None
+
     @property
     def _measures(self) -> Dataset:
         measures = functional_group(self.dataset, 0, "PixelMeasuresSequence") if is_enhanced(self.dataset) else None

@@ -51,6 +51,7 @@ def make_enhanced(folder: Path) -> Path:
         own.PlanePositionSequence = item(ImagePositionPatient=[-10, -20, 2.5 * frame])
         own.PixelValueTransformationSequence = item(RescaleSlope=1 + frame / 2, RescaleIntercept=-1024 + frame)
         own.FrameContentSequence = item(FrameAcquisitionNumber=frame + 1)
+        own.CTExposureSequence = item(XRayTubeCurrentInmA=100.0 * (frame + 1))
         groups.append(own)
     image.PerFrameFunctionalGroupsSequence = Sequence(groups)
     (folder / "in").mkdir()
@@ -64,6 +65,11 @@ def test_each_frame_has_its_own_rescale(tmp_path):
         expected = source.stored[frame] * (1 + frame / 2) + (-1024 + frame)
         np.testing.assert_allclose(source.hu[frame], np.maximum(expected, -1024), atol=1e-3)
     np.testing.assert_array_equal(source.to_stored(source.hu).values, source.stored)
+
+
+def test_each_frame_tells_its_tube_current(tmp_path):
+    source = read_slice(make_enhanced(tmp_path) / "enhanced.dcm")
+    assert [source.tube_current_ma(frame) for frame in range(FRAMES)] == [100, 200, 300, 400]
 
 
 def test_the_derived_object_keeps_its_groups_and_tells_of_each_frame(tmp_path, identity, halve):

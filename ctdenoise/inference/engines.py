@@ -141,7 +141,8 @@ def _openvino(network: nn.Module, channels: int) -> Callable[[Tensor], Tensor]:
     }
     request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
 
-    def apply(batch: Tensor) -> Tensor:
+    # What it compiled reads weights where torch has them, when it first meets a size: they must live as long.
+    def apply(batch: Tensor, _weights: object = decoder) -> Tensor:
         # A copy, as the next slice overwrites it.
         return torch.from_numpy(request.infer([batch.contiguous().numpy()])[0].copy())
 

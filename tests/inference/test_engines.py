@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,19 @@ def test_sizes_may_differ_from_slice_to_slice(name):
         image = torch.rand(size)
         with torch.inference_mode():
             torch.testing.assert_close(engine.apply(image), network(image), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino"])
+def test_an_engine_keeps_its_weights_until_it_is_used(name, shipped, plain):
+    why = missing(name, shipped, CPU)
+    if why:
+        pytest.skip(why)
+    denoiser = Denoiser(shipped, engine=name)
+    gc.collect()
+    # These would take the place of weights that were given back.
+    others = [torch.full_like(weights, torch.nan) for weights in shipped.parameters() for _ in range(2)]
+    np.testing.assert_allclose(denoiser(phantom_slice(256), strength=1.0), plain, atol=AGREE_MAX)
+    assert all(other.isnan().all() for other in others)
 
 
 def test_what_is_not_here_is_said(monkeypatch, shipped, tmp_path):

@@ -52,17 +52,16 @@ def low_dose(
         images, places = sample()
         if not images:
             raise InputError("expected slices, found none that can be read")
-        currents = [place.tube_current_ma for place in places]
-        known = [current for current in currents if current]
+        currents = [place.tube_current_ma for place in places if place.tube_current_ma]
         # Photons that are told hold for all slices.
-        mean = sum(known) / len(known) if photons is None and len(known) == len(currents) else None
+        mean = sum(currents) / len(currents) if photons is None and len(currents) == len(places) else None
         scan = match_scan(
             images,
             _spacing(places[0]),
             kernel=kernel,
             photons=photons,
             electronic=electronic,
-            currents=[current / mean for current in known] if mean else None,
+            currents=[current / mean for current in currents] if mean else None,
         )
 
         def one(hu: NDArray[np.float32], place: Place) -> NDArray[np.float32]:

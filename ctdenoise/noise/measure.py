@@ -173,8 +173,8 @@ def match_scan(
         # At half the dose, as much quantum noise is added as there is at full dose.
         noise = {}
         for i in sorted({region[0] for region in wanted}):
-            here = replace(scan, photons=scan.photons * (currents[i] if currents else 1))
-            noise[i] = dose_noise(slices[i], pixel_mm=pixel_mm, dose=0.5, scan=here, rng=np.random.default_rng(i))
+            one = replace(scan, photons=scan.photons * (currents[i] if currents else 1))
+            noise[i] = dose_noise(slices[i], pixel_mm=pixel_mm, dose=0.5, scan=one, rng=np.random.default_rng(i))
         return noise
 
     def measure(

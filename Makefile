@@ -15,10 +15,10 @@ demo: install
 	$(BIN)/ctdenoise demo -o ctdenoise-demo
 
 test: install
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
 test-all: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # What other programs say: Debian's validators and a PACS, then the tests that ask them.
 conformance: install

@@ -27,6 +27,13 @@ _FROM_GROUPS = {
         "GantryDetectorTilt",
         "DataCollectionDiameter",
     ),
+    "CTExposureSequence": ("ExposureModulationType", "CTDIvol"),
+}
+#: What a frame says in fractions of ms, mA and mAs, and a classic image in whole ones.
+_EXPOSURE = {
+    "ExposureTimeInms": "ExposureTime",
+    "XRayTubeCurrentInmA": "XRayTubeCurrent",
+    "ExposureInmAs": "Exposure",
 }
 #: What belongs to enhanced images alone.
 _NOT_CLASSIC = frozenset(
@@ -70,6 +77,10 @@ def _frame(source: CTSlice, index: int) -> CTSlice:
         for keyword in keywords:
             if keyword in values:
                 image[keyword] = copy.deepcopy(values[keyword])
+    exposure = functional_group(original, index, "CTExposureSequence") or Dataset()
+    for fraction, whole in _EXPOSURE.items():
+        if exposure.get(fraction) is not None:
+            setattr(image, whole, round(exposure[fraction].value))
     if image.get("RescaleType") == "US":  # unspecified, which classic CT has no term for (PS3.3 C.8.2.1.1.5)
         del image.RescaleType
     anatomy = functional_group(original, index, "FrameAnatomySequence")

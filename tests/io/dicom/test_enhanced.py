@@ -51,7 +51,7 @@ def make_enhanced(folder: Path) -> Path:
         own.PlanePositionSequence = item(ImagePositionPatient=[-10, -20, 2.5 * frame])
         own.PixelValueTransformationSequence = item(RescaleSlope=1 + frame / 2, RescaleIntercept=-1024 + frame)
         own.FrameContentSequence = item(FrameAcquisitionNumber=frame + 1)
-        own.CTExposureSequence = item(XRayTubeCurrentInmA=100.0 * (frame + 1))
+        own.CTExposureSequence = item(XRayTubeCurrentInmA=100.0 * (frame + 1), CTDIvol=9.5)
         groups.append(own)
     image.PerFrameFunctionalGroupsSequence = Sequence(groups)
     (folder / "in").mkdir()
@@ -112,6 +112,7 @@ def test_classic_slices_on_request(tmp_path, identity):
         assert list(derived.dataset.ImagePositionPatient) == [-10, -20, 2.5 * frame]
         assert float(derived.dataset.RescaleSlope) == 1 + frame / 2
         assert derived.dataset.AcquisitionNumber == frame + 1
+        assert (derived.dataset.XRayTubeCurrent, derived.dataset.CTDIvol) == (100 * (frame + 1), 9.5)
         assert "PerFrameFunctionalGroupsSequence" not in derived.dataset
         (reference,) = derived.dataset.SourceImageSequence
         assert reference.ReferencedSOPInstanceUID == original.dataset.SOPInstanceUID

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from math import isfinite
 
 import numpy as np
 from pydicom import Dataset
@@ -79,8 +80,9 @@ def _frame(source: CTSlice, index: int) -> CTSlice:
                 image[keyword] = copy.deepcopy(values[keyword])
     exposure = functional_group(original, index, "CTExposureSequence") or Dataset()
     for fraction, whole in _EXPOSURE.items():
-        if exposure.get(fraction) is not None:
-            setattr(image, whole, round(exposure[fraction].value))
+        value = exposure.get(fraction)
+        if isinstance(value, float) and isfinite(value):
+            setattr(image, whole, round(value))
     if image.get("RescaleType") == "US":  # unspecified, which classic CT has no term for (PS3.3 C.8.2.1.1.5)
         del image.RescaleType
     anatomy = functional_group(original, index, "FrameAnatomySequence")

@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal
 DEBIAN := dicom3tools dcmtk libgdcm-tools dcm2niix orthanc orthanc-dicomweb
 
 .PHONY: install demo test test-all conformance lint wheel
@@ -15,10 +16,10 @@ demo: install
 	$(BIN)/ctdenoise demo -o ctdenoise-demo
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+	$(TESTS) -m 'not slow'
 
 test-all: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(TESTS)
 
 # What other programs say: Debian's validators and a PACS, then the tests that ask them.
 conformance: install

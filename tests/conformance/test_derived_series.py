@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,10 @@ def pairs(request, data, tmp_path_factory) -> Pairs:
 
 
 def tool(name: str, package: str) -> str:
-    path = shutil.which(name)
+    # Not from this environment, where python-gdcm has a gdcminfo of its own, which prints nothing: other programs.
+    own = sysconfig.get_path("scripts")
+    elsewhere = os.pathsep.join(folder for folder in os.get_exec_path() if folder != own)
+    path = shutil.which(name, path=elsewhere)
     if path is None:
         pytest.skip(f"{name} is not installed (Debian: apt-get install {package})")
     return path

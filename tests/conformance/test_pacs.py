@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -48,7 +47,7 @@ class Pacs:
 
 @pytest.fixture
 def pacs(tmp_path) -> Iterator[Pacs]:
-    program = shutil.which("Orthanc") or tool("Orthanc", "orthanc orthanc-dicomweb")
+    program = tool("Orthanc", "orthanc orthanc-dicomweb")
     http, dimse = free_port(), free_port()
     configuration = {
         "StorageDirectory": str(tmp_path / "pacs"),

@@ -1,18 +1,61 @@
-"""Files that are whole or not there."""
+"""Atomic writing: a file is complete or absent."""
 
 from __future__ import annotations
 
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+#: Characters of the final name that a temporary name repeats: its suffix, within the 255 bytes of file systems.
+_REPEATED = 48
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file, text as UTF-8, under a temporary name beside `path` and rename it (atomic on POSIX and Windows).
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`, and rename it to `path` when the block succeeds.
+
+    The temporary file exists and is empty; the block may write into it or replace it. Its name begins with
+    ``.partial-``, ends as the name of `path` does, so that libraries recognise the format, and is not used by any other
+    process. The renaming is atomic on POSIX systems and Windows; there is no ``fsync``, so a power cut may still lose
+    the content. If the block raises, the temporary file is removed and `path` is left as it was.
+
+    The file gets the permissions that the umask gives, also where a library (safetensors) writes files that only their
+    owner may read.
+
+    Parameters
+    ----------
+    path
+        Final name; its folder must exist. A file of that name is replaced.
 
     Raises
     ------
     OSError
-        If the disk does not take it.
+        If the temporary file cannot be made or renamed.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-    partial.replace(path)
+    partial = path.with_name(f".partial-{secrets.token_hex(6)}-{path.name[-_REPEATED:]}")
+    descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        os.close(descriptor)
+        yield partial
+        if stat.S_IMODE(partial.stat().st_mode) != mode:
+            partial.chmod(mode)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file atomically; text as UTF-8.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; `path` is then left as it was.
+    """
+    with atomic_path(path) as partial:
+        partial.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))

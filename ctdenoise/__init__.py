@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ctdenoise.inference import Denoiser
+    from ctdenoise.inference import Denoiser, RunOptions, denoise
 
 __version__ = "0.1.0"
-__all__ = ["Denoiser", "__version__"]
+__all__ = ["Denoiser", "RunOptions", "__version__", "denoise"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import :class:`~ctdenoise.inference.Denoiser`, and torch with it, only where it is used."""
-    if name == "Denoiser":
-        from ctdenoise.inference import Denoiser
+    """Import the public names, and torch with them, only when they are used."""
+    if name in ("Denoiser", "RunOptions", "denoise"):
+        import ctdenoise.inference
 
-        return Denoiser
+        return getattr(ctdenoise.inference, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

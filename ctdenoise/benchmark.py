@@ -27,11 +27,13 @@ from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 from torch import Tensor, nn
 
-from ctdenoise.inference import Denoiser
-from ctdenoise.inference.engines import ENGINES, build, missing
-from ctdenoise.inference.manifest import versions
+from ctdenoise.inference import Denoiser, denoise
+from ctdenoise.inference.denoising import Denoising
+from ctdenoise.inference.engines import ENGINES
+from ctdenoise.inference.manifest import software_versions
 from ctdenoise.io.dicom import Derivation, derive_slice, read_slice, write_slice
 from ctdenoise.io.dicom.create import NewSeries
+from ctdenoise.io.dicom.derivation import DicomOutput
 from ctdenoise.models.denoiser import ClipDenoiser, NetworkConfig
 from ctdenoise.models.residual import add_difference
 from ctdenoise.models.zoo import DEFAULT_MODEL, load_model
@@ -107,7 +109,7 @@ def benchmark(
             "threads": torch.get_num_threads(),
             "convolution_gflops": round(_alone(_convolution_gflops, str(where)), 1),
         },
-        "versions": versions(),
+        "versions": software_versions(),
         "network": [],
         "end_to_end": [],
         "stages": [],
@@ -141,7 +143,7 @@ def _network_rows(
     wanted = [(DEFAULT_MODEL, REFERENCE)]
     for model in models:
         network = load_model(model)[0]
-        wanted += [(model, engine) for engine in ENGINES if missing(engine, network, device) is None]
+        wanted += [(model, name) for name, engine in ENGINES.items() if engine.unavailable(network, device) is None]
     rows = []
     with ExitStack() as stack:
         workers = [stack.enter_context(_process()) for _ in wanted]
@@ -198,7 +200,7 @@ def _prepare(model: str, engine: str, device_name: str, size: int) -> dict[str, 
     if engine == REFERENCE:
         apply: Callable[[Tensor], Tensor] = ReferenceOrder(cast("ClipDenoiser", network)).to(device)
     else:
-        apply = build(engine, network, device, channels=channels).apply
+        apply = ENGINES[engine].build(network, device, channels=channels)
     _run = torch.inference_mode()(partial(apply, probe.contiguous()))
     _run()
     setup = time.perf_counter() - began
@@ -213,7 +215,7 @@ def _prepare(model: str, engine: str, device_name: str, size: int) -> dict[str, 
 
 
 def _apply_eager(network: nn.Module, probe: Tensor) -> Tensor:
-    return build("eager", network, probe.device, channels=probe.shape[1]).apply(probe).float()
+    return ENGINES["eager"].build(network, probe.device, channels=probe.shape[1])(probe).float()
 
 
 def _time() -> float:
@@ -240,14 +242,14 @@ def _end_to_end(model: str, device: str, size: int, slices: int) -> dict[str, An
     with tempfile.TemporaryDirectory() as folder:
         source = write_phantom_series(Path(folder) / "in", size=size, slices=slices)
         began = time.perf_counter()
-        denoiser.expect(slices)
-        denoiser(phantom_slice(size))
+        denoiser = denoiser.with_fastest_engine(phantom_slice(size), slices)
+        denoiser(phantom_slice(size), strength=1.0)
         setup = time.perf_counter() - began
         began = time.perf_counter()
-        (result,) = denoiser.denoise_series(source, Path(folder) / "out")
+        (result,) = denoise(source, Path(folder) / "out", model=denoiser).results
         seconds = time.perf_counter() - began
     return {
-        "engine": result.manifest["engine"],
+        "engine": result.manifest.engine,
         "model": model,
         "size": size,
         "slices": slices,
@@ -261,9 +263,8 @@ def _end_to_end(model: str, device: str, size: int, slices: int) -> dict[str, An
 def _stages(model: str, device: str, size: int, rounds: int) -> dict[str, Any]:
     """Time each stage of a slice's way by itself; in a run they overlap."""
     denoiser = Denoiser.from_pretrained(model, device=device, full_field=True)
-    derivation = Derivation(
-        name=model, identity=model, done="denoised", summary="benchmark", series_offset=1000, time=datetime.now()
-    )
+    provenance = Denoising(denoiser, 1.0).provenance
+    derivation = Derivation(provenance=provenance, output=DicomOutput(), time=datetime.now())
     taken: dict[str, list[float]] = {}
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:

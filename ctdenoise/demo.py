@@ -24,7 +24,7 @@ from ctdenoise.evaluation.metrics import USUAL_WINDOWS, Row
 from ctdenoise.evaluation.pairing import align
 from ctdenoise.evaluation.results import write_results
 from ctdenoise.evaluation.stacks import open_stack
-from ctdenoise.inference import Denoiser
+from ctdenoise.inference import Denoiser, denoise
 from ctdenoise.inference.results import Progress
 from ctdenoise.io.dicom import read_slice, write_slice
 from ctdenoise.io.dicom.create import NewSeries
@@ -115,7 +115,7 @@ def run_demo(
     full_dose = _write_series(folder / "full-dose", full, 1, "Thorax phantom full dose", shared)
     low_dose = _write_series(folder / "low-dose", low, 2, "Thorax phantom low dose", shared)
     say(f"denoising with {denoiser.description.name if denoiser.description else 'a custom model'}")
-    (result,) = denoiser.denoise_series(low_dose, folder / "denoised", progress=progress)
+    (result,) = denoise(low_dose, folder / "denoised", model=denoiser, progress=progress).results
     low, denoised = _read_series(low_dose), _read_series(result.folder)
     middle = slices // 2
     body = np.argwhere(truth[middle] > -500)

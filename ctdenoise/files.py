@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat
@@ -59,3 +60,15 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with atomic_path(path) as partial:
         partial.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content as hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

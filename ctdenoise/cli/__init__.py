@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints. Heavy imports wait until a command needs them."""
+"""The command line: parse, call, print. Heavy packages are imported only by the commands that need them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import ctdenoise
-from ctdenoise.cli import benchmark, datasets, denoise, evaluate, features, models, simulate, train
+from ctdenoise.cli import benchmark, datasets, demo, denoise, evaluate, features, inspect, models, simulate, train
 from ctdenoise.errors import InputError
 
 app = typer.Typer(
@@ -19,11 +19,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(denoise.run)
-app.command()(denoise.inspect)
+app.command()(inspect.inspect)
 app.command()(simulate.simulate)
 app.command()(evaluate.evaluate)
 app.command()(features.features)
-app.command()(denoise.demo)
+app.command()(demo.demo)
 app.command()(benchmark.benchmark)
 app.command(context_settings=train.PASS_ON)(train.train)
 app.command(context_settings=train.PASS_ON)(train.export)
@@ -40,7 +40,7 @@ def main() -> None:
     except InputError as error:
         print(f"ctdenoise: {error}", file=sys.stderr)
         sys.exit(1)
-    except OSError as error:  # a place that cannot be written, of a command that is no run
+    except OSError as error:  # e.g. an output that cannot be written
         print(f"ctdenoise: {error.filename}: {error.strerror or error}", file=sys.stderr)
         sys.exit(1)
 

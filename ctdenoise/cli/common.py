@@ -1,25 +1,40 @@
-"""What commands share: options, JSON, the progress bar."""
+"""Shared by commands: options, JSON output, the progress bar, what is printed at the end."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import ctdenoise
+
 if TYPE_CHECKING:
-    from ctdenoise.inference.results import FolderResult, Progress
+    from ctdenoise.inference.results import Progress, RunResult, SeriesResult
+    from ctdenoise.io.dicom.deidentify import Deidentification
+    from ctdenoise.io.dicom.discover import Skipped
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
+def _engine_names() -> list[str]:
+    """Return the names of engines without importing torch: each engine is a module of its name."""
+    modules = Path(ctdenoise.__file__).parent.joinpath("inference", "engines").glob("[a-z]*.py")
+    return ["auto", *sorted(module.stem for module in modules if module.stem != "base")]
+
+
+EngineName = StrEnum("EngineName", [(name.upper(), name) for name in _engine_names()])  # type: ignore[misc]
+"""Choices of ``--engine``."""
+
+
 def interrupted() -> typer.Exit:
-    """Say what an interrupted command does when started again."""
-    print("ctdenoise: interrupted; the same command goes on where this one ended", file=sys.stderr)
+    """Say how to continue an interrupted command, and return its exit."""
+    print("ctdenoise: interrupted; the same command continues where this one ended", file=sys.stderr)
     return typer.Exit(130)
 
 
@@ -28,72 +43,102 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False))
 
 
+class _Messages:
+    """Progress in a pipe: messages only, on standard error."""
+
+    def start(self, name: str, slices: int, done: int) -> None:
+        """Print nothing."""
+
+    def advance(self) -> None:
+        """Print nothing."""
+
+    def message(self, text: str) -> None:
+        """Print the message."""
+        print(f"ctdenoise: {text}", file=sys.stderr)
+
+
 @contextmanager
-def show_progress(as_json: bool) -> Iterator[Progress | None]:
-    """Show a progress bar on a terminal, nothing in a pipe."""
+def show_progress(as_json: bool) -> Iterator[Progress]:
+    """Show a progress bar on a terminal, and messages only in a pipe or with ``--json``."""
     if as_json or not sys.stderr.isatty():
-        yield None
+        yield _Messages()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Bar(*columns, console=Console(stderr=True))
+    task = bar.add_task("", total=None)
 
     class Shown:
         def start(self, name: str, slices: int, done: int) -> None:
-            self.task = bar.add_task(name, total=slices, completed=done)
+            bar.reset(task, description=name, total=slices, completed=done)
 
         def advance(self) -> None:
-            bar.advance(self.task)
+            bar.advance(task)
 
-    with Bar(*columns, console=Console(stderr=True)) as bar:
+        def message(self, text: str) -> None:
+            bar.console.print(f"ctdenoise: {text}", markup=False, highlight=False)
+
+    with bar:
         yield Shown()
 
 
-def say_outcome(outcome: FolderResult, as_json: bool) -> typer.Exit:
-    """Say what came of a run, and return how the command ends."""
+def print_outcome(outcome: RunResult, as_json: bool, deidentification: Deidentification | None = None) -> typer.Exit:
+    """Print what became of a run, and return the exit of the command."""
+    skipped = [(_shown(s, deidentification), s) for s in outcome.skipped]
     if as_json:
         print_json(
             {
-                "series": [{"folder": str(r.folder), "written": r.written, **r.manifest} for r in outcome.results],
-                "skipped": [{"file": str(s.path), "reason": s.reason, "failed": s.failed} for s in outcome.skipped],
+                "series": [
+                    {"folder": str(r.folder), "written": r.written, **r.manifest.document()} for r in outcome.results
+                ],
+                "skipped": [{"file": name, "reason": s.reason, "failed": s.failed} for name, s in skipped],
             }
         )
     else:
         for result in outcome.results:
-            _say_result(result.folder, result.manifest, result.written)
-        say_skipped([(s.path, s.reason) for s in outcome.skipped])
+            _print_result(result)
+        print_skipped([(name, s.reason) for name, s in skipped])
     return typer.Exit(1 if outcome.failed else 0)
 
 
-def _say_result(folder: Path, manifest: dict[str, Any], written: int) -> None:
-    done, asked = len(manifest["slices"]), manifest["source"]["slices"]
-    if written == 0 and manifest["status"] == "complete":
-        print(f"{folder}: all {done} slices were there already; --overwrite writes them again")
+def print_skipped(skipped: Sequence[tuple[str, str]], *, everything: bool = False) -> None:
+    """Name skipped files; where many have one reason, only the first."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in skipped:
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        for name in names if everything else names[:1]:
+            print(f"skipped {name}: {reason}", file=sys.stderr)
+        if not everything and len(names) > 1:
+            print(f"  and {len(names) - 1} more for the same reason", file=sys.stderr)
+
+
+def _shown(skipped: Skipped, deidentification: Deidentification | None) -> str:
+    return deidentification.public_name(skipped.path) if deidentification else skipped.name
+
+
+def _print_result(result: SeriesResult) -> None:
+    folder, manifest = result.folder, result.manifest
+    done, asked = len(manifest.slices), manifest.source.slices
+    where = folder / manifest.derived.file if manifest.derived.file else folder
+    if result.written == 0 and manifest.status == "complete":
+        print(f"{where}: all {done} slices were there already; --overwrite writes them again")
         return
-    clipped = f", {manifest['clipped']} values clipped to what the stored bits hold" if manifest["clipped"] else ""
-    if manifest.get("beside"):
-        others = ", ".join(manifest["beside"])
-        print(f"{folder}: the same series by another model or with other options is in {others}; nothing is mixed")
-    strength = f", strength {manifest['strength']:g}" if "strength" in manifest else ""
-    engine = f", engine {manifest['engine']}" if "engine" in manifest else ""
-    print(
-        f"{folder}: {done} of {asked} slices, {written} now in {manifest['seconds']:.1f} s{strength}{engine}{clipped}"
-    )
-    if manifest["lossy"]:
-        print(f"{folder}: {manifest['lossy']} slices come from images that were compressed with loss")
-    for failure in manifest["failed"]:
-        print(f"ctdenoise: {failure['file']}: {failure['reason']}", file=sys.stderr)
-
-
-def say_skipped(skipped: list[tuple[Path, str]], *, everything: bool = False) -> None:
-    """Name skipped files, or where there are many of a kind one of each."""
-    by_reason: dict[str, list[Path]] = {}
-    for path, reason in skipped:
-        by_reason.setdefault(reason, []).append(path)
-    for reason, paths in by_reason.items():
-        for path in paths if everything else paths[:1]:
-            print(f"skipped {path}: {reason}", file=sys.stderr)
-        if not everything and len(paths) > 1:
-            print(f"  and {len(paths) - 1} more for the same reason", file=sys.stderr)
+    if manifest.beside:
+        others = ", ".join(manifest.beside)
+        print(f"{where}: results of the same series with another model or other options are in {others}")
+    details = [f"{done} of {asked} slices", f"{result.written} now in {manifest.seconds:.1f} s"]
+    if manifest.strength is not None:
+        details.append(f"strength {manifest.strength:g}")
+    if manifest.engine:
+        details.append(f"engine {manifest.engine}")
+    if manifest.clipped:
+        details.append(f"{manifest.clipped} values clipped to what the stored bits hold")
+    print(f"{where}: {', '.join(details)}")
+    if manifest.lossy:
+        print(f"{where}: {manifest.lossy} slices were compressed with loss before")
+    for failure in manifest.failed:
+        print(f"ctdenoise: {failure.file}: {failure.reason}", file=sys.stderr)

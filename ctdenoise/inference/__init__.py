@@ -1,16 +1,8 @@
-"""Denoising with a trained model: arrays, DICOM series, volumes."""
+"""Running a trained model: on arrays, DICOM series, volumes and photographs."""
 
+from ctdenoise.inference.api import apply_operation, denoise
 from ctdenoise.inference.denoiser import Denoiser
-from ctdenoise.inference.files import denoise_path
 from ctdenoise.inference.options import RunOptions
-from ctdenoise.inference.results import FolderResult, SeriesResult
-from ctdenoise.inference.series import denoise_folder
+from ctdenoise.inference.results import RunResult, SeriesResult
 
-__all__ = [
-    "Denoiser",
-    "FolderResult",
-    "RunOptions",
-    "SeriesResult",
-    "denoise_folder",
-    "denoise_path",
-]
+__all__ = ["Denoiser", "RunOptions", "RunResult", "SeriesResult", "apply_operation", "denoise"]

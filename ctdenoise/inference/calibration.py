@@ -1,4 +1,4 @@
-"""Which engine is fastest here: measured once, remembered, and only where measuring pays."""
+"""Which engine is fastest on this machine: measured once, cached, and only where measuring pays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +19,26 @@ from platformdirs import user_cache_path
 from torch import Tensor, nn
 
 from ctdenoise.files import write_whole
-from ctdenoise.inference.engines import ENGINES, Engine, build, missing
+from ctdenoise.inference.engines import ENGINES, Engine
 
-#: An engine may differ from eager by so much, HU: root mean square, and at most.
-AGREE_RMS, AGREE_MAX = 0.05, 0.5
-#: What making an engine ready and trying it takes, s, before it was measured.
-_EXPECTED = {"mixed": 2.0, "openvino": 5.0, "compile": 40.0}
-#: The share of eager's time that a better engine is hoped to save.
-_HOPE = 0.25
-#: Torch's threads before a calibration took fewer.
-_THREADS = torch.get_num_threads()
+#: Largest difference of an engine's result from eager's, HU: root mean square, and in any pixel.
+MAX_RMS_DIFFERENCE_HU, MAX_DIFFERENCE_HU = 0.05, 0.5
+#: An engine is tried if its expected set-up takes less than this share of eager's time for all slices.
+WORTHWHILE_SHARE = 0.25
+#: Below this many megapixels in all, nothing is measured and eager is used.
+SMALLEST_WORK = 5.0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What an engine takes.
+    """Measured cost of an engine.
 
     Attributes
     ----------
     setup
-        Seconds until it is ready.
+        Seconds until the first result.
     seconds
-        A million pixels.
+        For a megapixel.
     usable
         Whether it works here and agrees with eager.
     """
@@ -50,92 +48,104 @@ class Cost:
     usable: bool = True
 
 
-def choose(
-    network: nn.Module, probe: Tensor, *, slices: int, channels: int, device: torch.device, name: str, width: float
-) -> Engine:
-    """Return the engine that is done first with some slices, of those that agree with eager.
+@dataclass
+class Calibration:
+    """Finds the fastest engine for a network on a device.
 
-    Parameters
+    Attributes
     ----------
-    probe
-        ``[B, C, H, W]``, the first of these slices.
-    slices
-        How many there are. For few, nothing is measured and eager is taken.
-    channels, device
-        See :func:`~ctdenoise.inference.engines.build`.
-    name
-        Identifies the network, for what is remembered of it.
-    width
-        HU that a difference of 1 is.
+    network, device, channels
+        See :meth:`~ctdenoise.inference.engines.base.Engine.build`.
+    network_key
+        Identifies the weights, for the cache.
+    hu_width
+        HU that a difference of 1 in the network's output stands for.
+    built
+        Engines that exist already; those that are tried are added.
     """
-    pixels = slices * probe.shape[-2] * probe.shape[-1] / 1e6
-    here = [e for e in ENGINES if missing(e, network, device) is None]
-    engines: dict[str, Engine] = {}
 
-    def measure(engine: str) -> tuple[Cost, Tensor]:
+    network: nn.Module
+    device: torch.device
+    channels: int
+    network_key: str
+    hu_width: float
+    built: dict[str, Engine] = field(default_factory=dict)
+
+    def fastest(self, probe: Tensor, slices: int) -> str:
+        """Return the engine that would process so many slices first, of those that agree with eager.
+
+        Parameters
+        ----------
+        probe
+            ``[1, C, H, W]`` on the device, like the slices.
+        slices
+            How many will be processed; an engine's set-up is worth it only for many.
+        """
+        candidates = [name for name in ENGINES if ENGINES[name].unavailable(self.network, self.device) is None]
+        cache = _CostCache(f"{self.network_key}/{self.device}/{candidates}")
+        megapixels = slices * _megapixels(probe)
+        if "eager" not in cache.costs:
+            if megapixels < SMALLEST_WORK:
+                return "eager"
+            cache.costs["eager"] = self._measure("eager", probe)[0]
+        for name in candidates:
+            budget = WORTHWHILE_SHARE * megapixels * cache.costs["eager"].seconds
+            if name not in cache.costs and ENGINES[name].expected_setup_seconds < budget:
+                cache.costs[name] = self._try(name, probe)
+        cache.write()
+        usable = [name for name in candidates if name in cache.costs and cache.costs[name].usable]
+        return min(usable, key=lambda name: self._total_seconds(name, cache.costs[name], megapixels))
+
+    def engine(self, name: str) -> Engine:
+        """Return an engine, built if it is not yet."""
+        if name not in self.built:
+            self.built[name] = ENGINES[name].build(self.network, self.device, channels=self.channels)
+        return self.built[name]
+
+    def _total_seconds(self, name: str, cost: Cost, megapixels: float) -> float:
+        return (0.0 if name in self.built else cost.setup) + megapixels * cost.seconds
+
+    def _measure(self, name: str, probe: Tensor) -> tuple[Cost, Tensor]:
         began = time.perf_counter()
-        engines[engine] = build(engine, network, device, channels=channels)
-        result = engines[engine].apply(probe).float()
+        engine = self.engine(name)
+        result = engine(probe).float()
         setup = time.perf_counter() - began
-        return Cost(setup, _seconds(lambda: engines[engine].apply(probe), device) * 1e6 / _pixels(probe)), result
+        seconds = best_seconds(lambda: engine(probe), self.device)
+        return Cost(setup, seconds / _megapixels(probe)), result
 
-    memory = _Memory(f"{name}/{device}/{here}")
-    if "eager" not in memory.costs and pixels < 5:
-        return build("eager", network, device, channels=channels)
-    expected: Tensor | None = None
-    if "eager" not in memory.costs:
-        memory.costs["eager"], expected = measure("eager")
-        if device.type == "cpu":
-            memory.threads = _best_threads(lambda: engines["eager"].apply(probe))
-    if memory.threads:
-        torch.set_num_threads(memory.threads)
-    for engine in here:
-        if engine in memory.costs or _EXPECTED[engine] > _HOPE * pixels * memory.costs["eager"].seconds:
-            continue
-        if expected is None:
-            expected = build("eager", network, device, channels=channels).apply(probe).float()
+    def _try(self, name: str, probe: Tensor) -> Cost:
         try:
-            cost, result = measure(engine)
-        except Exception as error:  # a compiler that does not compile, a library that does not know the processor
-            warnings.warn(f"engine {engine} does not work here: {type(error).__name__}: {error}", stacklevel=2)
-            memory.costs[engine] = Cost(0, 0, usable=False)
-            continue
-        difference = (result - expected) * width
-        agrees = difference.square().mean().sqrt() <= AGREE_RMS and difference.abs().max() <= AGREE_MAX  # no NaN does
-        memory.costs[engine] = replace(cost, usable=bool(agrees))
-    memory.write()
-
-    def whole(engine: str) -> float:
-        cost = memory.costs[engine]
-        return (0.0 if engine in engines else cost.setup) + pixels * cost.seconds
-
-    best = min((e for e in here if e in memory.costs and memory.costs[e].usable), key=whole)
-    return engines.get(best) or build(best, network, device, channels=channels)
+            cost, result = self._measure(name, probe)
+        except Exception as error:  # a compiler that fails, a library that does not know the processor
+            warnings.warn(f"engine {name} does not work here: {type(error).__name__}: {error}", stacklevel=2)
+            self.built.pop(name, None)
+            return Cost(0, 0, usable=False)
+        difference = (result - self.engine("eager")(probe).float()) * self.hu_width
+        rms, largest = difference.square().mean().sqrt(), difference.abs().max()
+        agrees = bool(rms <= MAX_RMS_DIFFERENCE_HU and largest <= MAX_DIFFERENCE_HU)  # False for NaN
+        return Cost(cost.setup, cost.seconds, usable=agrees)
 
 
-class _Memory:
-    """Costs of a model's engines on this machine, kept in the user's cache folder."""
+class _CostCache:
+    """Costs of a network's engines on this machine, in the user's cache folder."""
 
     def __init__(self, key: str) -> None:
         versions = [importlib.metadata.version(package) for package in ("torch", "ctdenoise")]
-        machine = (platform.node(), platform.machine(), _THREADS)
+        machine = (platform.node(), platform.machine(), torch.get_num_threads())
         self._key = hashlib.sha256(repr((key, versions, machine)).encode()).hexdigest()
         self._path: Path = user_cache_path("ctdenoise") / "engines.json"
-        self.threads = 0
         self.costs: dict[str, Cost] = {}
-        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):  # as another version wrote it
-            entry = self._read()[self._key]
-            costs = {engine: Cost(**cost) for engine, cost in entry["costs"].items()}
-            self.threads, self.costs = int(entry["threads"]), costs
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):  # written by another version
+            self.costs = {name: Cost(**cost) for name, cost in self._read()[self._key]["costs"].items()}
 
     def write(self) -> None:
-        costs = {engine: asdict(cost) for engine, cost in self.costs.items()}
-        content = {**self._read(), self._key: {"threads": self.threads, "costs": costs}}
-        with contextlib.suppress(OSError):  # then it is measured again
+        costs = {name: asdict(cost) for name, cost in self.costs.items()}
+        content = {**self._read(), self._key: {"costs": costs}}
+        with contextlib.suppress(OSError):  # a read-only home: it is measured again next time
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self._path, json.dumps(content, indent=1))
 
-    def _read(self) -> dict[str, dict[str, Any]]:
+    def _read(self) -> dict[str, Any]:
         try:
             content = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -143,31 +153,17 @@ class _Memory:
         return content if isinstance(content, dict) else {}
 
 
-def _best_threads(run: Callable[[], object]) -> int:
-    """Halve torch's threads as long as that is faster, as where a container has fewer processors than the machine."""
-    threads = torch.get_num_threads()
-    best = _seconds(run, torch.device("cpu"))
-    while threads > 1:
-        torch.set_num_threads(threads // 2)
-        fewer = _seconds(run, torch.device("cpu"))
-        if fewer >= best:
-            break
-        threads, best = threads // 2, fewer
-    torch.set_num_threads(threads)
-    return threads
-
-
-def _seconds(run: Callable[[], object], device: torch.device, times: int = 2) -> float:
-    """The least of some runs."""
-    taken = []
+def best_seconds(run: Callable[[], object], device: torch.device, times: int = 2) -> float:
+    """Return the shortest duration of some calls."""
+    durations = []
     for _ in range(times):
         began = time.perf_counter()
         run()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        taken.append(time.perf_counter() - began)
-    return min(taken)
+        durations.append(time.perf_counter() - began)
+    return min(durations)
 
 
-def _pixels(batch: Tensor) -> int:
-    return batch.shape[0] * batch.shape[-2] * batch.shape[-1]
+def _megapixels(batch: Tensor) -> float:
+    return batch.shape[0] * batch.shape[-2] * batch.shape[-1] / 1e6

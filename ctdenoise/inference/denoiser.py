@@ -1,12 +1,11 @@
-"""The public class: HU in, HU out."""
+"""The denoiser for arrays: HU in, HU out; photographs in [0, 1]. It knows no files."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from functools import partial
-from math import isqrt
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,55 +15,57 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ctdenoise.errors import InputError
-from ctdenoise.inference.calibration import choose
-from ctdenoise.inference.engines import Engine, build
-from ctdenoise.inference.field import TILE_MARGIN, affordable_pixels, apply_in_tiles, body_box
-from ctdenoise.inference.options import RunOptions, check_strength
-from ctdenoise.inference.results import Progress, SeriesResult
-from ctdenoise.inference.series import denoise_folder
-from ctdenoise.inference.strength import automatic_strength, some_of
+from ctdenoise.inference.cropping import Box, body_box
+from ctdenoise.inference.engines import AUTO
+from ctdenoise.inference.network_runner import NetworkRunner, select_device
+from ctdenoise.inference.options import check_strength
+from ctdenoise.inference.strength import automatic_strength, sample_indices
 from ctdenoise.io.dicom.pixels import OUTSIDE_FIELD_HU
-from ctdenoise.models.denoiser import SIZE_MULTIPLE, NetworkConfig, apply_to_any_size
+from ctdenoise.models.denoiser import NetworkConfig
 from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_model
 from ctdenoise.transforms import ScaleHU, ToClipInput
 from ctdenoise.transforms.hounsfield import HU_RANGE
 
+ArrayOrTensor = TypeVar("ArrayOrTensor", NDArray[np.floating], Tensor)
+#: Sides from which on ``[H, W, D]`` is told from ``[D, H, W]`` by its two equal sides.
+_SMALLEST_MATRIX = 128
+
 
 class Denoiser:
-    """Denoise CT slices.
+    """Denoise CT slices or photographs given as arrays.
 
     Parameters
     ----------
     network
-        Takes ``[B, C, H, W]`` in [0, 1] with H and W multiples of 16, and returns the same size; the first channel
-        of what it returns is the image.
+        Takes ``[B, C, H, W]`` in [0, 1] with H and W multiples of 16, and returns the same size; the first channel of
+        its output is the image.
     hu_range
         HU that become 0 and 1; None for a network of photographs.
     channels
-        What the network takes: 3 for colour or the grey channel repeated, 1 for grey.
+        Channels of the network's input: 3 for colour or for the grey channel repeated, 1 for grey.
     device
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     batch_size
-        Slices that go through the network at once, at most; None is 16 on a GPU and 1 elsewhere. Fewer where memory
-        does not suffice, and where it does not for one, tiles of it.
+        Most slices that go through the network at once; None is 16 on a GPU and 1 elsewhere. Fewer where memory does
+        not suffice, and tiles where it does not suffice for one.
     engine
-        How the network is run: ``"auto"`` or one of :data:`~ctdenoise.inference.engines.ENGINES`.
+        ``"auto"`` or a name in :data:`~ctdenoise.inference.engines.ENGINES`. With ``"auto"``, a call with enough slices
+        measures once which engine is fastest on this machine.
     full_field
-        Send whole slices through the network; otherwise rows and columns of air around the body stay as they are, and
-        HU in the body differ by less than 0.05 (root mean square) from what whole slices give.
+        Send whole slices through the network. Otherwise rows and columns of air around the body are returned as they
+        are, and HU in the body differ by less than 0.05 (root mean square) from the result for whole slices.
     description
-        The model's, for manifests; None for a network that is not from the zoo.
+        The model's; None for a network that is not from the zoo.
 
     Examples
     --------
     >>> denoiser = Denoiser.from_pretrained("ct-lowdose")
     >>> clean = denoiser(volume_hu)
-    >>> denoiser.denoise_series("study/", "denoised/")
 
     Raises
     ------
     InputError
-        If the device or the engine is not there.
+        If the device or the engine is not available.
     """
 
     def __init__(
@@ -75,21 +76,27 @@ class Denoiser:
         channels: int = 3,
         device: str = "auto",
         batch_size: int | None = None,
-        engine: str = "auto",
+        engine: str = AUTO,
         full_field: bool = True,
         description: ModelDescription | None = None,
     ) -> None:
-        self.device = _device(device)
-        self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.description = description
-        self.batch_size = batch_size or (16 if self.device.type == "cuda" else 1)
         self.full_field = full_field
-        self._wanted = engine
-        self._engine = None if engine == "auto" else build(engine, network, self.device, channels=channels)
-        self._expected = 0
-        self._most_pixels = affordable_pixels(self.device)
         self.channels = channels
         self.hu_range = hu_range
+        self.requested_device = device
+        self.requested_engine = engine
+        where = select_device(device)
+        low, high = hu_range or HU_RANGE
+        self.runner = NetworkRunner(
+            network,
+            where,
+            channels=channels,
+            engine=engine,
+            batch_size=batch_size or (16 if where.type == "cuda" else 1),
+            network_key=description.sha256 if description else "",
+            hu_width=high - low,
+        )
         steps: list[InvertibleTransform | Callable[..., object]] = [ScaleHU(hu_range)] if hu_range else []
         if channels == 3:
             steps.append(ToClipInput())
@@ -102,10 +109,10 @@ class Denoiser:
         *,
         device: str = "auto",
         batch_size: int | None = None,
-        engine: str = "auto",
+        engine: str = AUTO,
         full_field: bool = False,
     ) -> Denoiser:
-        """Load a model of the zoo, or a folder with a ``model.json``.
+        """Load a model of the zoo, or from a folder with a ``model.json``.
 
         Raises
         ------
@@ -121,71 +128,107 @@ class Denoiser:
             device=device,
             batch_size=batch_size,
             engine=engine,
-            # Where corners are aligned, as in the authors' weights, every pixel depends on the image's size.
+            # With aligned corners, as in the authors' weights, every pixel depends on the size of the image.
             full_field=full_field or config.align_corners,
             description=description,
         )
 
     @property
+    def device(self) -> torch.device:
+        """The device the network is on."""
+        return self.runner.device
+
+    @property
+    def network(self) -> nn.Module:
+        """The network."""
+        return self.runner.network
+
+    @property
     def engine(self) -> str:
-        """The engine's name; ``"auto"`` until the first slice."""
-        return self._engine.name if self._engine else self._wanted
+        """The engine's name; ``"auto"`` if none was chosen yet."""
+        return self.runner.engine_name
 
-    def expect(self, slices: int) -> None:
-        """Say how many slices will come, so that ``auto`` chooses an engine whose set-up pays."""
-        if slices > self._expected:
-            self._expected = slices
-            if self._wanted == "auto":
-                self._engine = None
+    @property
+    def batch_size(self) -> int:
+        """Most slices at once, as far as known of memory."""
+        return self.runner.batch_size
 
-    @torch.inference_mode()
-    def __call__(
-        self,
-        hu: NDArray[np.floating],
-        *,
-        strength: float | None = None,
-        pixel_mm: float | None = None,
-        thickness_mm: float | None = None,
-    ) -> NDArray[np.float32]:
-        """Denoise.
-
-        Parameters
-        ----------
-        hu
-            ``[H, W]`` or ``[D, H, W]``, any size, HU. Values above the model's range (metal) and those below −1400 HU
-            (outside the field of view, air to the network) pass through.
-        strength
-            0 returns the source, 1 the network's output, values in between blend linearly. None leaves about the
-            noise of a full-dose scan: see :func:`~ctdenoise.inference.strength.automatic_strength`.
-        pixel_mm, thickness_mm
-            Pixel spacing and slice thickness, where they are known; for the automatic strength only.
-
-        Returns
-        -------
-        ndarray
-            Same shape, float32 HU.
+    def with_engine(self, name: str) -> Denoiser:
+        """Return a denoiser with the same network and another engine.
 
         Raises
         ------
         InputError
-            If the model is one of photographs, or memory does not suffice.
+            If there is no such engine here.
+        """
+        other = copy.copy(self)
+        other.runner = self.runner.with_engine(name)
+        return other
+
+    def with_fastest_engine(self, example_hu: NDArray[np.float32], slices: int) -> Denoiser:
+        """Return a denoiser with the engine that would finish so many slices ``[H, W]`` first; measured if need be."""
+        if self.requested_engine != AUTO:
+            return self
+        probe = self._network_input(np.nan_to_num(example_hu, nan=OUTSIDE_FIELD_HU))
+        return self.with_engine(self.runner.fastest_engine(probe[None], slices))
+
+    def __call__(
+        self,
+        hu: ArrayOrTensor,
+        *,
+        strength: float | None = None,
+        pixel_spacing_mm: float | None = None,
+        slice_thickness_mm: float | None = None,
+    ) -> ArrayOrTensor:
+        """Denoise slices.
+
+        Parameters
+        ----------
+        hu
+            ``[H, W]`` or ``[D, H, W]`` HU of any size: an array, a tensor, or a MetaTensor, which keeps its metadata.
+            Values above the model's range (metal), below −1400 HU (outside the field of view) and NaN are returned as
+            they are; the network sees the end of its range in their place.
+        strength
+            0 returns the source, 1 the network's output, values in between blend linearly. None leaves about the noise
+            of a full-dose scan: see :func:`~ctdenoise.inference.strength.automatic_strength`.
+        pixel_spacing_mm, slice_thickness_mm
+            For the automatic strength only, where known.
+
+        Returns
+        -------
+        ndarray or Tensor
+            Same kind and shape as `hu`, float32 HU.
+
+        Raises
+        ------
+        InputError
+            If the model is one for photographs, or memory does not suffice.
         ValueError
-            If shape or strength are not as above.
+            If shape, type or strength are not as above.
         """
         check_strength(strength)
         if self.hu_range is None:
-            raise InputError(
-                "expected a model of CT, found one of photographs", hint="ctdenoise models list shows what there is"
-            )
-        volume = np.asarray(hu, np.float32)
-        if volume.ndim not in (2, 3) or 0 in volume.shape:
-            raise ValueError(f"expected HU of shape [H, W] or [D, H, W], found {volume.shape}")
+            raise InputError("expected a model for CT, found one for photographs", hint="see ctdenoise models list")
+        volume = _checked_volume(hu)
         slices = volume.reshape(-1, *volume.shape[-2:])
         if strength is None:
-            strength = automatic_strength(some_of(list(slices)), pixel_mm, thickness_mm)
-        self.expect(len(slices))
-        batches = [self._denoise_batch(part, strength) for part in _batches(slices, self.batch_size)]
-        return np.concatenate(batches).reshape(volume.shape)
+            sample = [slices[i] for i in sample_indices(len(slices))]
+            strength = automatic_strength(sample, pixel_spacing_mm, slice_thickness_mm).strength
+        ready = self.with_fastest_engine(slices[0], len(slices)) if self.engine == AUTO else self
+        size = max(1, ready.batch_size)
+        parts = [ready.denoise_slices(slices[i : i + size], strength) for i in range(0, len(slices), size)]
+        return _like(np.concatenate(parts).reshape(volume.shape), hu)
+
+    def denoise_slices(self, hu: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+        """Denoise ``[B, H, W]`` HU; the result of a slice does not depend on the others of the batch."""
+        boxes = [self._box(image) for image in hu]
+        result = hu.copy()
+        for size in {_size(hu, box) for box in boxes if box is not None}:
+            same = [i for i, box in enumerate(boxes) if box is not None and _size(hu, box) == size]
+            output = self.runner(torch.stack([self._network_input(hu[i][boxes[i]]) for i in same]))
+            for i, image in zip(same, output, strict=True):
+                result[i][boxes[i]] = self._blend(hu[i][boxes[i]], image, strength)
+        return result
 
     @torch.inference_mode()
     def denoise_image(self, image: NDArray[np.floating], *, strength: float = 1.0) -> NDArray[np.float32]:
@@ -194,8 +237,8 @@ class Denoiser:
         Parameters
         ----------
         image
-            ``[H, W, 1]`` or ``[H, W, 3]``, any size, [0, 1]. A colour network sees grey as three equal channels; a
-            grey network sees colours one by one.
+            ``[H, W, 1]`` or ``[H, W, 3]``, any size, [0, 1]. A colour network sees grey as three equal channels; a grey
+            network sees colours one by one.
         strength
             0 returns the source, 1 the network's output, values in between blend linearly.
 
@@ -207,126 +250,76 @@ class Denoiser:
         Raises
         ------
         InputError
-            If the model is one of CT.
+            If the model is one for CT.
         ValueError
             If shape or strength are not as above.
         """
         check_strength(strength)
         if self.hu_range is not None:
             raise InputError(
-                "expected a model of photographs, found one of CT",
-                hint="a photograph has no HU; name another with --model",
+                "expected a model for photographs, found one for CT", hint="name another with --model; see models list"
             )
         source = np.asarray(image, np.float32)
         if source.ndim != 3 or source.shape[2] not in (1, 3) or 0 in source.shape:
             raise ValueError(f"expected [H, W, 1] or [H, W, 3], found {source.shape}")
         channels = source.transpose(2, 0, 1)
         if channels.shape[0] == 3 == self.channels:
-            clean = self._apply(torch.from_numpy(channels.copy())[np.newaxis])[0].numpy()
+            clean = self.runner(torch.from_numpy(channels.copy())[None])[0].numpy()
         else:
-            inputs = [convert_to_tensor(self._to_network(c[np.newaxis]), track_meta=False) for c in channels]
-            clean = self._apply(torch.stack(inputs)).mean(dim=1).numpy()
+            inputs = [convert_to_tensor(self._to_network(c[None]), track_meta=False) for c in channels]
+            clean = self.runner(torch.stack(inputs)).mean(dim=1).numpy()
         return source + np.float32(strength) * (clean.transpose(1, 2, 0) - source)
 
-    def denoise_series(
-        self, source: str | Path, output: str | Path, *, progress: Progress | None = None, **options: Any
-    ) -> list[SeriesResult]:
-        """Denoise the DICOM series in a file, folder or zip archive.
+    def _box(self, hu: NDArray[np.float32]) -> Box | None:
+        everything = slice(0, hu.shape[0]), slice(0, hu.shape[1])
+        return everything if self.full_field else body_box(hu, self.runner.size_multiple)
 
-        Parameters
-        ----------
-        source, output
-            `output` must not be inside `source`.
-        progress
-            Told how it goes on.
-        options
-            Fields of :class:`~ctdenoise.inference.options.RunOptions`, e.g. ``strength=0.8``.
+    def _network_input(self, hu: NDArray[np.float32]) -> Tensor:
+        """Window and normalise ``[H, W]`` HU to ``[C, H, W]``."""
+        low, high = self.hu_range or HU_RANGE
+        visible = np.minimum(hu, np.float32(high))
+        visible[~(hu >= OUTSIDE_FIELD_HU)] = low  # outside the field of view, and NaN
+        # A plain tensor: MONAI's MetaTensor costs time in each layer of the network.
+        return cast("Tensor", convert_to_tensor(self._to_network(visible[None]), track_meta=False))
 
-        Raises
-        ------
-        InputError
-            If there is nothing to denoise, or `output` cannot be used.
-        """
-        told = RunOptions(**options)
-        return denoise_folder(self, Path(source), Path(output), progress=progress, options=told).results
-
-    def _denoise_batch(self, hu: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+    def _blend(self, hu: NDArray[np.float32], output: Tensor, strength: float) -> NDArray[np.float32]:
         assert self.hu_range is not None
-        lowest, highest = self.hu_range
-        multiple = self._engine.multiple if self._engine else SIZE_MULTIPLE
-        box = (slice(None), slice(None)) if self.full_field else body_box(hu, multiple)
-        if box is None:
-            return hu
-        seen = hu[:, *box]
-        # Plain tensors: MONAI's MetaTensor would follow every layer of the network, at a price.
-        inputs = [
-            convert_to_tensor(self._to_network(image[np.newaxis]), track_meta=False)
-            for image in np.where(seen < OUTSIDE_FIELD_HU, lowest, np.minimum(seen, highest))
-        ]
-        output = self._apply(torch.stack(inputs))
-        clean = np.stack([np.asarray(self._to_network.inverse(image))[0] for image in output])
-        blended = clean if strength == 1 else seen + np.float32(strength) * (clean - seen)
-        result = hu.copy()
-        result[:, *box] = np.where((seen < OUTSIDE_FIELD_HU) | (seen > highest), seen, blended)
+        result = np.array(self._to_network.inverse(output)[0], np.float32)
+        if strength != 1:
+            result -= hu
+            result *= np.float32(strength)
+            result += hu
+        kept = ~((hu >= OUTSIDE_FIELD_HU) & (hu <= self.hu_range[1]))  # True for NaN
+        result[kept] = hu[kept]
         return result
 
-    def _apply(self, batch: Tensor) -> Tensor:
-        """Send ``[B, C, H, W]`` of any size through the network, as much at once as memory holds."""
-        batch = batch.to(self.device)
-        if self._engine is None:
-            self._engine = self._choose(_centre(batch[:1]))
-        run = partial(apply_to_any_size, self._engine.apply)
-        rows, columns = batch.shape[-2:]
-        while True:
-            side = isqrt(self._most_pixels) // SIZE_MULTIPLE * SIZE_MULTIPLE
-            try:
-                if rows * columns <= self._most_pixels:
-                    self.batch_size = min(self.batch_size, self._most_pixels // (rows * columns))
-                    return torch.cat([run(part).float().cpu() for part in torch.split(batch, self.batch_size)])
-                if side <= 2 * TILE_MARGIN:
-                    raise InputError(f"not enough memory for one slice of {rows}×{columns}", hint="try --device cpu")
-                return torch.cat([apply_in_tiles(run, image[np.newaxis], side).float().cpu() for image in batch])
-            except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                self._most_pixels = int(0.7 * min(self._most_pixels, batch.shape[0] * rows * columns))
 
-    def _choose(self, probe: Tensor) -> Engine:
-        low, high = self.hu_range or HU_RANGE
-        name = self.description.sha256 if self.description else ""
-        if not name:  # a network that nobody knows has costs that nobody remembers
-            return build("eager", self.network, self.device, channels=self.channels)
-        return choose(
-            self.network,
-            apply_to_any_size(lambda image: image, probe),
-            slices=self._expected,
-            channels=self.channels,
-            device=self.device,
-            name=name,
-            width=high - low,
+def _size(hu: NDArray[np.float32], box: Box) -> tuple[int, int]:
+    rows, columns = box
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
+def _checked_volume(hu: object) -> NDArray[np.float32]:
+    if isinstance(hu, Tensor):
+        hu = hu.detach().cpu().as_subclass(Tensor).numpy()
+    if not isinstance(hu, np.ndarray) or hu.dtype.kind not in "fiu":
+        kind = f"an array of {hu.dtype}" if isinstance(hu, np.ndarray) else type(hu).__name__
+        raise ValueError(f"expected an array or a tensor of real numbers in HU, found {kind}")
+    if hu.ndim not in (2, 3) or 0 in hu.shape:
+        raise ValueError(f"expected HU of shape [H, W] or [D, H, W], found {list(hu.shape)}")
+    if hu.ndim == 3 and hu.shape[0] == hu.shape[1] >= _SMALLEST_MATRIX and hu.shape[2] < hu.shape[0]:
+        raise ValueError(
+            f"expected HU of shape [D, H, W], found {list(hu.shape)}, which looks like [H, W, D]; "
+            "give it as numpy.moveaxis(hu, -1, 0)"
         )
+    return np.asarray(hu, np.float32)
 
 
-def _centre(image: Tensor, most: int = 512) -> Tensor:
-    """What memory holds of any image, to try engines on."""
-    rows, columns = (slice(max(0, n - most) // 2, (n + min(n, most)) // 2) for n in image.shape[-2:])
-    return image[..., rows, columns]
-
-
-def _batches(slices: NDArray[np.float32], size: int) -> list[NDArray[np.float32]]:
-    return [slices[first : first + size] for first in range(0, len(slices), size)]
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
-
-
-def _device(name: str) -> torch.device:
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, available in there.items() if available))
-    kind, _, index = name.partition(":")
-    if not there.get(kind) or not (index == "" or index.isdecimal()):
-        usable = ", ".join(kind for kind, available in there.items() if available)
-        raise InputError(f"device: expected auto or one of {usable}, found {name}")
-    return torch.device(name)
+def _like(result: NDArray[np.float32], hu: ArrayOrTensor) -> ArrayOrTensor:
+    """Return a result as the kind of array it was asked for."""
+    if not isinstance(hu, Tensor):
+        return result
+    tensor = torch.from_numpy(result).to(hu.device)
+    converted = hu.clone().float()  # keeps the metadata and applied operations of a MetaTensor
+    converted.copy_(tensor)
+    return converted

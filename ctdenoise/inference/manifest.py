@@ -1,168 +1,146 @@
-"""What happened to each slice: ``manifest.json`` in every output folder, and the journal it is made from."""
+"""The manifest: what a run did to each slice, written beside its results; ``docs/manifest.md`` has its JSON schema."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from torch import nn
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import ctdenoise
 from ctdenoise.files import write_whole
-from ctdenoise.models.zoo import ModelDescription
+from ctdenoise.provenance import Provenance
 
-SCHEMA = "ctdenoise-manifest-1"
 MANIFEST = "manifest.json"
-_JOURNAL = ".manifest.partial.jsonl"
+SCHEMA: Literal["ctdenoise-manifest-2"] = "ctdenoise-manifest-2"
+#: Packages that take part in computing a result.
+_PACKAGES = ("torch", "monai", "open_clip_torch", "pydicom", "numpy")
 
 
-@dataclass(frozen=True)
-class SliceRecord:
-    """One slice done.
-
-    Attributes
-    ----------
-    file
-        Name in the output folder.
-    source_uid, derived_uid
-        SOPInstanceUIDs.
-    clipped
-        Pixels saturated because the bit depth does not hold their value.
-    padding
-        Pixels left alone because they are no image.
-    seconds
-        In the network.
-    lossy
-        Whether the source's pixels had been compressed with loss.
-    """
-
-    file: str
-    source_uid: str
-    derived_uid: str
-    clipped: int
-    padding: int
-    seconds: float
-    lossy: bool = False
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
-class Journal:
-    """Records of the slices that are done, one line each while a run lasts, so that one that was cut off can go on.
+class SliceRecord(_Entry):
+    """A slice that was written."""
 
-    A line is added only after its file has its final name; a file without a line is written again.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._path = folder / _JOURNAL
-
-    def read(self) -> list[SliceRecord]:
-        """Return the records, of this journal or else of the manifest, of slices whose files are there."""
-        if self._path.exists():
-            records = self._lines()
-        else:
-            manifest = read_manifest(self._folder / MANIFEST)
-            records = [SliceRecord(**row) for row in manifest["slices"]] if manifest else []
-        return [record for record in records if (self._folder / record.file).is_file()]
-
-    def _lines(self) -> list[SliceRecord]:
-        records = []
-        for line in self._path.read_text(encoding="utf-8").splitlines():
-            try:
-                records.append(SliceRecord(**json.loads(line)))
-            except (ValueError, TypeError):  # cut off while it was written
-                continue
-        return records
-
-    def restart(self, records: Iterable[SliceRecord]) -> None:
-        """Begin with these records and nothing else."""
-        write_whole(self._path, "".join(json.dumps(asdict(record)) + "\n" for record in records))
-
-    def add(self, record: SliceRecord) -> None:
-        """Add a record."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(record)) + "\n")
-
-    def remove(self) -> None:
-        """Remove the journal: the manifest now says it all."""
-        self._path.unlink(missing_ok=True)
+    file: str = Field(description="Name in the output folder.")
+    source_uid: str = Field(description="SOP Instance UID of the source, or its pseudonym; the index in a volume.")
+    source_sha256: str = Field(description="SHA-256 of the source file, so that a changed source is noticed.")
+    derived_uid: str = Field(description="SOP Instance UID of the derived image; empty in a volume.")
+    clipped: int = Field(description="Pixels saturated because the stored bits do not hold their value.")
+    padding: int = Field(description="Pixels left alone because they show no anatomy.")
+    seconds: float = Field(description="Duration of the operation.")
+    lossy: bool = Field(default=False, description="Whether the source had been compressed with loss.")
+    transfer_syntax: str = Field(default="", description="Transfer Syntax UID that was written.")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what computed the result."""
-    packages = ("torch", "monai", "open_clip_torch", "pydicom", "numpy")
+class FileNote(_Entry):
+    """A file that was not processed."""
+
+    file: str = Field(description="Name below the input, or its content hash with --deidentify.")
+    reason: str = Field(description="Why, and what to do about it.")
+
+
+class SourceEntry(_Entry):
+    """What was processed."""
+
+    kind: Literal["dicom", "volume", "photograph"]
+    slices: int = Field(description="Slices, frames or planes.")
+    study_uid: str = Field(default="", description="Study Instance UID or its pseudonym; DICOM only.")
+    series_uid: str = Field(default="", description="Series Instance UID or its pseudonym; DICOM only.")
+    file: str = Field(default="", description="Name of a volume or photograph.")
+    sha256: str = Field(default="", description="Hash of a volume's or photograph's values and geometry.")
+
+
+class DerivedEntry(_Entry):
+    """What it became."""
+
+    series_uid: str = Field(default="", description="Series Instance UID; DICOM only.")
+    file: str = Field(default="", description="Name of a volume or photograph.")
+    salt: str | None = Field(default=None, description="Of random UIDs while the run is unfinished.")
+
+
+class OperationEntry(_Entry):
+    """The operation with all parameters resolved; derived UIDs follow from it."""
+
+    name: str
+    version: str
+    identity: str = Field(description="SHA-256 of name, version and parameters.")
+    parameters: dict[str, Any] = Field(description="Everything that can change a result, and the environment.")
+    measured: dict[str, Any] = Field(default_factory=dict, description="Values the parameters were derived from.")
+
+    @classmethod
+    def of(cls, provenance: Provenance, measured: dict[str, Any]) -> OperationEntry:
+        """Make the entry for a provenance."""
+        parameters = json.loads(json.dumps(provenance.parameters))
+        return cls(
+            name=provenance.name,
+            version=provenance.version,
+            identity=provenance.identity,
+            parameters=parameters,
+            measured=measured,
+        )
+
+
+class Manifest(_Entry):
+    """A run: its input, operation, options and results."""
+
+    schema_: Literal["ctdenoise-manifest-2"] = Field(default=SCHEMA, alias="schema")
+    status: Literal["running", "complete", "incomplete", "interrupted"] = "running"
+    started: datetime
+    versions: dict[str, str]
+    request: dict[str, Any] = Field(description="The operation's parameters and output options as asked for.")
+    operation: OperationEntry
+    run: dict[str, Any] = Field(default_factory=dict, description="How it ran: device, batch size.")
+    source: SourceEntry
+    derived: DerivedEntry
+    beside: list[str] = Field(default_factory=list, description="Folders with other results of the same series.")
+    skipped: list[FileNote] = Field(default_factory=list, description="Files that are no part of the series.")
+    failed: list[FileNote] = Field(default_factory=list, description="Slices that could not be processed.")
+    warnings: list[str] = Field(default_factory=list)
+    slices: list[SliceRecord] = Field(default_factory=list, description="In order along the slice normal.")
+    clipped: int = 0
+    lossy: int = 0
+    seconds: float = 0.0
+
+    @property
+    def strength(self) -> float | None:
+        """Strength of a denoising; None for another operation."""
+        strength = self.operation.parameters.get("strength")
+        return None if strength is None else float(strength)
+
+    @property
+    def engine(self) -> str | None:
+        """Engine of a denoising; None for another operation."""
+        engine = self.operation.parameters.get("environment", {}).get("engine")
+        return None if engine is None else str(engine)
+
+    def document(self) -> dict[str, Any]:
+        """Return the manifest as JSON types."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def write(self, path: Path) -> None:
+        """Write the manifest, whole or not at all."""
+        write_whole(path, json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Read a manifest; None if there is none, or it is damaged or of another version."""
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def software_versions() -> dict[str, str]:
+    """Return the versions of the software that computes results."""
     return {
         "ctdenoise": ctdenoise.__version__,
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
+        **{name: importlib.metadata.version(name) for name in _PACKAGES},
     }
-
-
-def begin_manifest(
-    process: dict[str, Any], device: str, source: dict[str, Any], derived: dict[str, Any]
-) -> dict[str, Any]:
-    """Return what a manifest says when a run begins.
-
-    Parameters
-    ----------
-    process
-        What is done: entries that are equal for equal results.
-    device
-        Where.
-    source, derived
-        What it is done to, with its number of ``slices``, and what comes of it.
-    """
-    return {
-        "schema": SCHEMA,
-        "status": "running",
-        "started": datetime.now().isoformat(timespec="seconds"),
-        "versions": versions(),
-        **process,
-        "device": device,
-        "source": source,
-        "derived": derived,
-        "skipped": [],
-        "failed": [],
-        "slices": [],
-        "clipped": 0,
-        "lossy": 0,
-        "seconds": 0.0,
-    }
-
-
-def model_entry(description: ModelDescription | None, network: nn.Module) -> dict[str, str]:
-    """Return what identifies a model; for a network that is not from the zoo, a hash of its layers and weights."""
-    if description is None:
-        digest = hashlib.sha256(repr(network).encode())
-        for name, value in network.state_dict().items():
-            digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
-        return {"name": "custom", "sha256": digest.hexdigest()}
-    entry = {
-        "name": description.name,
-        "version": description.version,
-        "sha256": description.sha256,
-        "encoder": description.encoder_name,
-        "encoder_sha256": description.encoder_sha256,
-        "decoder_sha256": description.decoder_sha256,
-    }
-    return {key: value for key, value in entry.items() if value is not None}
-
-
-def write_manifest(path: Path, content: dict[str, Any]) -> None:
-    """Write a manifest, whole or not at all."""
-    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_manifest(path: Path) -> dict[str, Any] | None:
-    """Read a manifest; None if there is none that can be read."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content

@@ -1,43 +1,45 @@
-"""What a run is told: one object, from the command line or Python down to the slice."""
+"""Options of a run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ctdenoise.io.dicom.encode import SOURCE, TRANSFER_SYNTAXES
+from ctdenoise.io.dicom.deidentify import Deidentification
+from ctdenoise.io.dicom.derivation import DicomOutput
+from ctdenoise.io.dicom.encode import TransferSyntax
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to denoise, and how to write what comes out.
+    """What to process and how to write the result.
 
     Parameters
     ----------
     strength
-        0 returns the source, 1 the network's output, values in between blend linearly. None leaves about the noise of
-        a full-dose scan: see :func:`~ctdenoise.inference.strength.automatic_strength`.
+        Denoising only: 0 returns the source, 1 the network's output, values in between blend linearly. None leaves
+        about the noise of a full-dose scan: see :func:`~ctdenoise.inference.strength.automatic_strength`.
     overwrite
-        Write again what is there already.
+        Remove earlier results of the same request and process everything again.
     series
-        A SeriesInstanceUID or SeriesNumber: only this one.
+        Only the series with this SeriesInstanceUID or SeriesNumber.
     report
-        Write a report beside each result: noise, resolution, tissues and pictures of some slices.
+        Write a report beside each result: noise, resolution, HU of tissues, pictures.
     transfer_syntax
-        ``"explicit"`` (little endian), ``"rle"``, ``"jpeg-ls"``, ``"jpeg-2000"``, or ``"source"`` for the source's own
-        where it is lossless and can be written; all are lossless. DICOM only, as are those that follow.
+        Encoding of derived DICOM files, all lossless; ``source`` is the source's own where it is lossless and can be
+        written.
     classic
         Write the frames of enhanced CT as classic images, one file each.
     drop_private
         Leave private elements out.
-    deidentify
-        Apply the basic profile of PS3.15 annex E.
+    deidentification
+        Apply the basic profile of PS3.15 annex E; None keeps the patient's data.
     random_uids
-        UIDs that nothing can be told from, instead of those that follow from source, model and options.
+        Draw UIDs at random, in place of those that follow from source, operation and pixels.
 
     Raises
     ------
     ValueError
-        If a value is none of these.
+        If a value is out of range.
     """
 
     strength: float | None = None
@@ -47,14 +49,35 @@ class RunOptions:
     transfer_syntax: str = "explicit"
     classic: bool = False
     drop_private: bool = False
-    deidentify: bool = False
+    deidentification: Deidentification | None = None
     random_uids: bool = False
 
     def __post_init__(self) -> None:
         check_strength(self.strength)
-        if self.transfer_syntax not in (*TRANSFER_SYNTAXES, SOURCE):
-            expected = ", ".join((*TRANSFER_SYNTAXES, SOURCE))
-            raise ValueError(f"transfer_syntax: expected one of {expected}, found {self.transfer_syntax!r}")
+        choices = [choice.value for choice in TransferSyntax]
+        if str(self.transfer_syntax) not in choices:
+            raise ValueError(f"transfer_syntax: expected one of {', '.join(choices)}, found {self.transfer_syntax!r}")
+
+    def dicom_output(self, salt: str = "") -> DicomOutput:
+        """Return the options for writing DICOM objects."""
+        return DicomOutput(
+            transfer_syntax=self.transfer_syntax,
+            classic=self.classic,
+            drop_private=self.drop_private,
+            deidentification=self.deidentification,
+            salt=salt,
+        )
+
+    def dicom_only(self) -> list[str]:
+        """Return the options that were set and have no meaning for volumes and photographs, as on the command line."""
+        given = {
+            "--series": self.series is not None,
+            "--transfer-syntax": self.transfer_syntax != "explicit",
+            "--classic": self.classic,
+            "--drop-private": self.drop_private,
+            "--random-uids": self.random_uids,
+        }
+        return [name for name, is_set in given.items() if is_set]
 
 
 def check_strength(strength: float | None) -> None:

@@ -1,8 +1,7 @@
-"""The report of a run: what can be told of a result without a reference."""
+"""The report of a run: what can be measured in a result without a reference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,67 +14,62 @@ if TYPE_CHECKING:
 REPORT = "report.html"
 
 
-def report_series(series: Series, source: Path, folder: Path) -> Skipped | None:
-    """Write ``report.html`` beside the slices that were made of a series; see :func:`report_file`.
+def report_series(series: Series, source: Path, folder: Path) -> list[Skipped]:
+    """Write ``report.html`` beside the derived slices of a series; see :func:`report_file`.
 
     Parameters
     ----------
     series, source
-        What was denoised, and where it was found.
+        What was processed, and the input path it was found at.
     folder
-        The result.
+        Of the derived slices.
     """
+    from ctdenoise.evaluation.stacks import series_stack
 
-    def opened() -> Stack:
-        from ctdenoise.evaluation.stacks import series_stack
-
-        return series_stack(series, source)
-
-    return _report(opened, folder, folder / REPORT)
+    try:
+        return _report(series_stack(series, source), folder, folder / REPORT)
+    except InputError as error:
+        return [Skipped(folder / REPORT, f"no report: {error.reason}")]
 
 
-def report_file(source: Path, result: Path) -> Skipped | None:
-    """Write physics and pictures of some slices of a result, ``NAME.report.html``, which takes seconds.
+def report_file(source: Path, result: Path) -> list[Skipped]:
+    """Write ``NAME.report.html`` with measurements and pictures of some slices of a result; takes seconds.
 
     Parameters
     ----------
     source, result
-        A volume or a photograph.
+        A volume or a photograph, before and after.
 
     Returns
     -------
-    Skipped or None
-        Why there is none; the result itself is whole.
+    list
+        Why there is no report, if there is none; the result itself is complete.
 
     Raises
     ------
     OSError
         If it cannot be written.
     """
+    from ctdenoise.evaluation.stacks import open_stack
 
-    def opened() -> Stack:
-        from ctdenoise.evaluation.stacks import open_stack
-
-        return open_stack(source)
-
-    return _report(opened, result, report_path(result))
+    try:
+        return _report(open_stack(source), result, report_path(result))
+    except InputError as error:
+        return [Skipped(report_path(result), f"no report: {error.reason}")]
 
 
 def report_path(result: Path) -> Path:
-    """Return where the report of a file is."""
+    """Return the path of a file's report."""
     return result.with_name(f"{result.name}.{REPORT}")
 
 
-def _report(source: Callable[[], Stack], result: Path, path: Path) -> Skipped | None:
-    # Only those who want a report pay for its imports.
+def _report(source: Stack, result: Path, path: Path) -> list[Skipped]:
+    # Imported here, as only reports need them.
     from ctdenoise.evaluation.evaluate import NOISY, evaluate
     from ctdenoise.evaluation.pairing import align
     from ctdenoise.evaluation.report import write_report
     from ctdenoise.evaluation.stacks import open_stack
 
-    try:
-        aligned = align({NOISY: source(), "denoised": open_stack(result)})
-        write_report(evaluate(aligned, (), protocol="none"), aligned, path)
-    except InputError as error:
-        return Skipped(path, f"no report: {error.reason}")
-    return None
+    aligned = align({NOISY: source, "denoised": open_stack(result)})
+    write_report(evaluate(aligned, (), protocol="none"), aligned, path)
+    return []

@@ -1,51 +1,81 @@
-"""What a run tells while it goes on, and what it gives back."""
+"""What a run reports while it works, and what it returns."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from ctdenoise.inference.manifest import Manifest
 from ctdenoise.io.dicom.discover import Skipped
+
+_LOG = logging.getLogger("ctdenoise")
 
 
 class Progress(Protocol):
-    """Told how a run goes on."""
+    """Receives the progress of a run."""
 
     def start(self, name: str, slices: int, done: int) -> None:
-        """A series or volume begins, of which `done` slices are there already."""
+        """A series or volume begins, `done` of its slices being there from an earlier run."""
 
     def advance(self) -> None:
-        """A slice was written or refused."""
+        """A slice was written or failed."""
+
+    def message(self, text: str) -> None:
+        """Something the user should know: a warning, or what is waited for."""
+
+
+class LoggedProgress:
+    """Sends messages to the logger ``ctdenoise``; the default."""
+
+    def start(self, name: str, slices: int, done: int) -> None:
+        """Log that a series begins."""
+        _LOG.info("%s: %d slices, %d done before", name, slices, done)
+
+    def advance(self) -> None:
+        """Do nothing."""
+
+    def message(self, text: str) -> None:
+        """Log a warning."""
+        _LOG.warning("%s", text)
 
 
 @dataclass(frozen=True)
 class SeriesResult:
-    """What came of one series.
+    """What became of one series, volume or photograph.
 
     Attributes
     ----------
     folder
-        Where the derived series and its manifest are.
+        Folder of the derived files.
     manifest
-        Its content.
+        Content of the manifest.
     written
-        Slices written now; 0 if a finished run was started again.
+        Slices written by this run; 0 if all were there.
     """
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
     written: int
 
 
 @dataclass(frozen=True)
-class FolderResult:
-    """What came of a whole input: the series, and the files that are not part of any."""
+class RunResult:
+    """What became of a whole input.
+
+    Attributes
+    ----------
+    results
+        One for each series, volume or photograph.
+    skipped
+        Files that are no part of any, and inputs that could not be processed at all.
+    """
 
     results: list[SeriesResult]
     skipped: tuple[Skipped, ...]
 
     @property
     def failed(self) -> bool:
-        """Whether something that should have been denoised was not."""
-        return any(s.failed for s in self.skipped) or any(r.manifest["failed"] for r in self.results)
+        """Whether something that should have been processed was not."""
+        return any(s.failed for s in self.skipped) or any(r.manifest.failed for r in self.results)

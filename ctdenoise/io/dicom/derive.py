@@ -1,4 +1,4 @@
-"""A derived CT image from its source: new identity, its history told, everything else kept."""
+"""Derive a CT image from its source: new identity, recorded history, everything else kept."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 import ctdenoise
 from ctdenoise.errors import InputError
-from ctdenoise.io.dicom.derivation import CAUTION, Derivation, coded, source_reference, told
+from ctdenoise.io.dicom.derivation import CAUTION, Derivation, append_description, source_reference
 from ctdenoise.io.dicom.encode import encode
-from ctdenoise.io.dicom.enhanced import is_enhanced, tell_frames
+from ctdenoise.io.dicom.enhanced import describe_frames, is_enhanced
 from ctdenoise.io.dicom.pixels import CTSlice, StoredPixels
+
+#: Largest value of an integer string, IS (PS3.5 section 6.2).
+_LARGEST_IS = 2**31 - 1
 
 
 def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) -> Dataset:
@@ -25,17 +28,17 @@ def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) 
     Parameters
     ----------
     source
-        Stays as it is.
+        Not changed.
     pixels
-        ``[Rows, Columns]``, or ``[frames, Rows, Columns]`` for enhanced CT: what the derived image shows, in the
-        source's own rescale and bit depth.
+        Derived stored values, ``[Rows, Columns]``, or ``[frames, Rows, Columns]`` for enhanced CT, in the source's
+        rescale and bit depth.
     derivation
-        What was done.
+        The operation and how to write its result.
 
     Returns
     -------
     Dataset
-        In the transfer syntax that `derivation` says, with file meta information.
+        In the transfer syntax that `derivation` asks for, with file meta information.
 
     Raises
     ------
@@ -43,36 +46,43 @@ def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) 
         If the image cannot be de-identified as asked.
     """
     original = source.dataset
-    # A deep copy of all but the pixels, which are replaced.
-    derived = Dataset()
-    for element in original:
-        if element.tag not in _NOT_KEPT:
-            derived.add(copy.deepcopy(element))
-    if derivation.drop_private:
+    derived = _copy_without_pixels(original)
+    if derivation.output.drop_private:
         derived.remove_private_tags()
     _drop_overlays_in_pixels(derived)
     if original.file_meta.TransferSyntaxUID == ExplicitVRBigEndian:
         _swap_words(derived)
-    if derivation.deidentify:
-        if original.get("BurnedInAnnotation") == "YES":
-            # PS3.3 C.7.6.1 and PS3.15 section E.3.1: the profile does not clean pixels.
-            raise InputError(
-                "expected no text in the pixels of an image to be de-identified, found YES",
-                path=source.path,
-                tag="BurnedInAnnotation (0028,0301)",
-            )
-        from ctdenoise.io.dicom.deidentify import deidentify
-
-        deidentify(derived, derivation.pseudonym)
-    _identify(derived, original, derivation)
+    if derivation.output.deidentification:
+        _refuse_burned_in_text(source)
+        derivation.output.deidentification.apply(derived)
+    _set_identity(derived, source, pixels, derivation)
     if is_enhanced(original):
-        tell_frames(derived, original, derivation)
+        describe_frames(derived, original, derivation)
     else:
-        _tell_history(derived, source, derivation)
-    _tell_equipment(derived, derivation)
-    _put_pixels(derived, original, pixels)
-    encode(derived, derivation.transfer_syntax, original.file_meta.TransferSyntaxUID)
+        _describe_history(derived, source, derivation)
+    _describe_equipment(derived, derivation)
+    _set_pixels(derived, original, pixels)
+    encode(derived, derivation.output.transfer_syntax, original.file_meta.TransferSyntaxUID)
     return derived
+
+
+def _copy_without_pixels(original: Dataset) -> Dataset:
+    """Copy all elements that stay; sequences deeply, as their items are edited."""
+    derived = Dataset()
+    for element in original:
+        if element.tag not in _NOT_KEPT:
+            derived.add(copy.deepcopy(element) if element.VR == "SQ" else copy.copy(element))
+    return derived
+
+
+def _refuse_burned_in_text(source: CTSlice) -> None:
+    if source.dataset.get("BurnedInAnnotation") == "YES":
+        # PS3.3 C.7.6.1 and PS3.15 section E.3.1: the basic profile does not clean pixels.
+        raise InputError(
+            "expected no text in the pixels of an image to be de-identified, found YES",
+            path=source.path,
+            tag="BurnedInAnnotation (0028,0301)",
+        )
 
 
 def _drop_overlays_in_pixels(derived: Dataset) -> None:
@@ -85,7 +95,7 @@ def _drop_overlays_in_pixels(derived: Dataset) -> None:
 
 
 def _swap_words(dataset: Dataset) -> None:
-    """Turn the words of big-endian binary values round; pydicom leaves them as bytes (PS3.5 section 7.3)."""
+    """Swap the bytes of big-endian binary values, which pydicom leaves as they are (PS3.5 section 7.3)."""
     for element in dataset.iterall():
         size = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}.get(element.VR)
         if size and isinstance(element.value, bytes) and len(element.value) % size == 0:
@@ -106,83 +116,93 @@ _NOT_KEPT = frozenset(
 )
 
 
-def _identify(derived: Dataset, original: Dataset, derivation: Derivation) -> None:
+def _set_identity(derived: Dataset, source: CTSlice, pixels: StoredPixels, derivation: Derivation) -> None:
     """New instance and series; study, patient and frame of reference stay (PS3.3 C.7.6.1.1.2)."""
+    original, label = source.dataset, derivation.provenance.label
+    rescale = np.stack((source.slope, source.intercept))
     derived.SOPClassUID = original.SOPClassUID
-    derived.SOPInstanceUID = derivation.uid(original.SOPInstanceUID)
-    derived.SeriesInstanceUID = derivation.uid(original.SeriesInstanceUID)
+    derived.SOPInstanceUID = derivation.instance_uid(original.SOPInstanceUID, pixels, rescale)
+    derived.SeriesInstanceUID = derivation.series_uid(original.SeriesInstanceUID)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = derived.SOPClassUID  # PS3.10 section 7.1: equal to (0008,0016)
     meta.MediaStorageSOPInstanceUID = derived.SOPInstanceUID  # and to (0008,0018)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     derived.file_meta = meta
-    # PS3.3 C.7.3.1: Series Number is Type 2, for people to tell series of a study apart.
-    derived.SeriesNumber = derivation.series_offset + int(original.get("SeriesNumber") or 0)
+    derived.SeriesNumber = derived_series_number(original.get("SeriesNumber"), derivation)
     # LO: at most 64 characters (PS3.5 section 6.2).
-    suffix = f"{derivation.done}, {CAUTION}"
+    suffix = f"{label}, {CAUTION}"
     name = str(derived.get("SeriesDescription") or "").strip()[: 64 - len(suffix) - 3].rstrip()
     derived.SeriesDescription = f"{name} - {suffix}" if name else suffix
-    if not derivation.deidentify:
-        date, time = derivation.time.strftime("%Y%m%d"), derivation.time.strftime("%H%M%S")
-        # PS3.3 C.12.1: when this instance was created.
-        derived.InstanceCreationDate, derived.InstanceCreationTime = date, time
-        # PS3.3 C.7.3.1 and C.7.6.1: when this series was begun, and the making of these pixels; Type 3 and 2C, so told
-        # where the source tells its own. Study and acquisition times stay: the patient was scanned then. General
-        # Equipment (PS3.3 C.7.5.1) and the operator stay those of the scanner; ours is contributing equipment.
-        for keyword, value in (
-            ("SeriesDate", date),
-            ("SeriesTime", time),
-            ("ContentDate", date),
-            ("ContentTime", time),
-        ):
-            if original.get(keyword):
-                setattr(derived, keyword, value)
+    if not derivation.output.deidentification:
+        _set_dates(derived, original, derivation)
 
 
-def _tell_history(derived: Dataset, source: CTSlice, derivation: Derivation) -> None:
+def derived_series_number(number: int | None, derivation: Derivation) -> int:
+    """Return the Series Number of the derived series (PS3.3 C.7.3.1: Type 2, to tell series of a study apart)."""
+    shifted = derivation.provenance.series_number_offset + int(number or 0)
+    return shifted if shifted <= _LARGEST_IS else derivation.provenance.series_number_offset
+
+
+def _set_dates(derived: Dataset, original: Dataset, derivation: Derivation) -> None:
+    date, time = derivation.time.strftime("%Y%m%d"), derivation.time.strftime("%H%M%S")
+    # PS3.3 C.12.1: when this instance was created.
+    derived.InstanceCreationDate, derived.InstanceCreationTime = date, time
+    # PS3.3 C.7.3.1 and C.7.6.1: when the series and its pixels were made; Type 3 and 2C, so given only where the source
+    # has them. Study and acquisition times stay: the patient was scanned then. General Equipment (PS3.3 C.7.5.1) and
+    # the operator stay the scanner's; this software is contributing equipment.
+    for keyword, value in (("SeriesDate", date), ("SeriesTime", time), ("ContentDate", date), ("ContentTime", time)):
+        if original.get(keyword):
+            setattr(derived, keyword, value)
+
+
+def _describe_history(derived: Dataset, source: CTSlice, derivation: Derivation) -> None:
     original, frame = source.frame_of or (source.dataset, None)
     # PS3.3 C.7.6.1.1.2 and C.8.2.1.1.1: pixels derived from others; value 3 (AXIAL or LOCALIZER) and on are kept.
     kept = list(source.dataset.get("ImageType") or ())[2:] or ["AXIAL"]
     derived.ImageType = ["DERIVED", "SECONDARY", *kept]
-    derived.DerivationDescription = told(derived.get("DerivationDescription"), derivation)
+    derived.DerivationDescription = append_description(derived.get("DerivationDescription"), derivation)
     derived.SourceImageSequence = Sequence([source_reference(original, derivation, frame)])
 
 
-def _tell_equipment(derived: Dataset, derivation: Derivation) -> None:
+def _describe_equipment(derived: Dataset, derivation: Derivation) -> None:
+    from highdicom import ContributingEquipment  # 0.3 s that discovery does not need
+
     # PS3.3 C.12.1: equipment that contributed, after any the source names; CID 7005 (109102, DCM).
-    equipment = Dataset()
-    equipment.PurposeOfReferenceCodeSequence = Sequence([coded(codes.DCM.ProcessingEquipment)])
-    equipment.Manufacturer = "ctdenoise"
-    equipment.ManufacturerModelName = derivation.name
-    equipment.SoftwareVersions = ctdenoise.__version__
-    if not derivation.deidentify:
-        equipment.ContributionDateTime = derivation.time.strftime("%Y%m%d%H%M%S")
-    equipment.ContributionDescription = derivation.description
+    equipment = ContributingEquipment(
+        "ctdenoise",
+        codes.DCM.ProcessingEquipment,
+        manufacturer_model_name=derivation.provenance.name[:64],
+        software_versions=ctdenoise.__version__,
+        contribution_datetime=None if derivation.output.deidentification else derivation.time,
+        contribution_description=derivation.description[:1024],
+    )
     derived.ContributingEquipmentSequence = Sequence([*derived.get("ContributingEquipmentSequence", ()), equipment])
     # PS3.3 C.7.6.1: Image Comments, LT, shown by most viewers.
     comments = str(derived.get("ImageComments") or "").strip()
-    caution = f"{derivation.done.capitalize()} by ctdenoise; {CAUTION}."
+    caution = f"{derivation.provenance.label.capitalize()} by ctdenoise; {CAUTION}."
     derived.ImageComments = f"{caution} {comments}".strip()
 
 
-def _put_pixels(derived: Dataset, original: Dataset, pixels: StoredPixels) -> None:
+def _set_pixels(derived: Dataset, original: Dataset, pixels: StoredPixels) -> None:
     values = pixels.values
-    derived.BitsAllocated = 8 * values.dtype.itemsize
-    derived.HighBit = int(original.BitsStored) - 1  # PS3.5 section 8.1.1: decoding aligned the value so
+    frames = original.get("NumberOfFrames")
+    derived.set_pixel_data(
+        values, original.PhotometricInterpretation, int(original.BitsStored), generate_instance_uid=False
+    )
+    if frames is not None:  # Type 1 in enhanced CT (PS3.3 C.7.6.6); set_pixel_data removes it for a single frame
+        derived.NumberOfFrames = frames
     for keyword, value in (
         ("SmallestImagePixelValue", int(values.min())),
         ("LargestImagePixelValue", int(values.max())),
     ):
-        if keyword in original:  # PS3.3 C.7.6.3: Type 3, but what is there must be true
+        if keyword in original:  # PS3.3 C.7.6.3: Type 3, but a value that is there must be true
             derived.add_new(keyword, "SS" if original.PixelRepresentation else "US", value)
-    syntax = original.file_meta.TransferSyntaxUID
-    if syntax in _LOSSY and "LossyImageCompression" not in original:
-        derived.LossyImageCompression = "01"  # PS3.3 C.7.6.1.1.5: once lossy, always told
-    little_endian = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
-    derived.add_new(0x7FE00010, "OW", little_endian + b"\0" * (len(little_endian) % 2))
+    if original.file_meta.TransferSyntaxUID in LOSSY_SYNTAXES and "LossyImageCompression" not in original:
+        derived.LossyImageCompression = "01"  # PS3.3 C.7.6.1.1.5: once lossy, always recorded
 
 
-_LOSSY = frozenset(
+#: JPEG baseline and extended, JPEG-LS near-lossless; JPEG 2000 may be either.
+LOSSY_SYNTAXES = frozenset(
     {
         "1.2.840.10008.1.2.4.50",  # JPEG baseline
         "1.2.840.10008.1.2.4.51",  # JPEG extended

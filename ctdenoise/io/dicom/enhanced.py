@@ -1,4 +1,4 @@
-"""Enhanced (multi-frame) CT: its functional groups, read and told anew, and its frames as classic images."""
+"""Enhanced (multi-frame) CT: reading its functional groups, and describing derived frames in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 from pydicom.uid import EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
-from ctdenoise.io.dicom.derivation import Derivation, coded, source_reference, told
+from ctdenoise.io.dicom.derivation import Derivation, append_description, code_item, source_reference
 
 ENHANCED_CT = frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 
@@ -21,7 +21,7 @@ def is_enhanced(dataset: Dataset) -> bool:
 
 
 def functional_group(dataset: Dataset, frame: int, keyword: str) -> Dataset | None:
-    """Return a functional group of a frame from 0: its own, or the one all share (PS3.3 C.7.6.16); None without."""
+    """Return a functional group of a frame, counted from 0: its own or the shared one (PS3.3 C.7.6.16); else None."""
     for groups in _groups(dataset, frame):
         if group := groups.get(keyword):
             return group[0]  # type: ignore[no-any-return]
@@ -35,8 +35,8 @@ def _groups(dataset: Dataset, frame: int) -> Iterator[Dataset]:
     yield from dataset.get("SharedFunctionalGroupsSequence") or []
 
 
-def tell_frames(derived: Dataset, original: Dataset, derivation: Derivation) -> None:
-    """Tell of each frame that it is derived, and from which (PS3.3 C.8.15.2 and C.7.6.16.2.6)."""
+def describe_frames(derived: Dataset, original: Dataset, derivation: Derivation) -> None:
+    """Mark each frame as derived and reference its source frame (PS3.3 C.8.15.2 and C.7.6.16.2.6)."""
     derived.ImageType = _derived_type(original.get("ImageType"))
     shared = (derived.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     per_frame = derived.get("PerFrameFunctionalGroupsSequence") or []
@@ -48,9 +48,9 @@ def tell_frames(derived: Dataset, original: Dataset, derivation: Derivation) -> 
         # One functional group is either shared or per frame (PS3.3 C.7.6.16.1.1), so what was shared goes along.
         earlier = groups.get("DerivationImageSequence") or copy.deepcopy(shared.get("DerivationImageSequence")) or ()
         item = Dataset()
-        item.DerivationDescription = told(None, derivation)
+        item.DerivationDescription = append_description(None, derivation)
         # CID 7203 has no code for denoising; Type 1 here.
-        item.DerivationCodeSequence = Sequence([coded(codes.DCM.Smoothing)])
+        item.DerivationCodeSequence = Sequence([code_item(codes.DCM.Smoothing)])
         item.SourceImageSequence = Sequence([source_reference(original, derivation, number)])
         groups.DerivationImageSequence = Sequence([*earlier, item])
     if "DerivationImageSequence" in shared:

@@ -1,0 +1,45 @@
+"""Settings of the whole process, which only commands may make; the library changes none."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+#: Image sizes that torch.compile may compile a network for.
+_COMPILED_SIZES = 64
+
+
+def configure_torch() -> None:
+    """Set up torch for a command: threads within the container's share of processors, kept memory, compiled sizes."""
+    import torch
+    import torch._dynamo.config
+
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), available_processors())))
+    torch._dynamo.config.recompile_limit = _COMPILED_SIZES
+    _keep_freed_memory()
+
+
+def available_processors() -> int:
+    """Return how many processors this process may use: those it may run on, and its container's quota (cgroup v2)."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _CGROUP_QUOTA.read_text(encoding="ascii").split()
+        return allowed if quota == "max" else max(1, min(allowed, -(-int(quota) // int(period))))
+    except (OSError, ValueError):
+        return allowed
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep the memory of freed tensors for the next slice.
+
+    By default each large block goes back to the system and is mapped anew page by page: a third of a slice's time.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent in musl
+        if mallopt:
+            m_mmap_threshold, m_trim_threshold = -3, -1
+            mallopt(m_mmap_threshold, 1 << 30)
+            mallopt(m_trim_threshold, 2**31 - 1)

@@ -1,0 +1,190 @@
+"""The entries for files: denoise, or apply any other operation to, whatever an input path holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctdenoise.errors import InputError
+from ctdenoise.inference.denoiser import Denoiser
+from ctdenoise.inference.denoising import DenoisingRequest, require_model_for
+from ctdenoise.inference.dicom_run import DicomRun
+from ctdenoise.inference.file_names import FileNames
+from ctdenoise.inference.file_run import FileRun, PhotographRun, VolumeRun
+from ctdenoise.inference.operations import OperationRequest
+from ctdenoise.inference.options import RunOptions
+from ctdenoise.inference.report import REPORT, report_file, report_path, report_series
+from ctdenoise.inference.results import LoggedProgress, Progress, RunResult, SeriesResult
+from ctdenoise.inference.run import carry_out, failed_alone
+from ctdenoise.io.dicom import Series, discover
+from ctdenoise.io.dicom.archive import opened
+from ctdenoise.io.dicom.discover import Skipped, input_tree
+from ctdenoise.io.images import is_image
+from ctdenoise.io.volumes import find_volumes, is_volume
+from ctdenoise.models.zoo import DEFAULT_MODEL
+
+
+def denoise(
+    source: str | Path,
+    output: str | Path,
+    *,
+    model: str | Path | Denoiser = DEFAULT_MODEL,
+    options: RunOptions | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Denoise the DICOM series, volumes or photographs at a path into files of the same kind.
+
+    A run that was cut off continues when called again; a finished one is left alone.
+
+    Parameters
+    ----------
+    source
+        A DICOM file, folder, zip archive or DICOMDIR; a NIfTI, NRRD or MetaImage volume or a folder of them; with a
+        model for photographs, an image or a folder of images.
+    output
+        Folder for the results; not inside `source`.
+    model
+        Name of a model that ships, a folder with a ``model.json``, or a :class:`~ctdenoise.inference.Denoiser`, which
+        also carries device and engine.
+    options
+        What to process and how to write it.
+    progress
+        Receives progress and messages; None logs them to the logger ``ctdenoise``.
+
+    Returns
+    -------
+    RunResult
+        With a manifest for each series, volume or photograph, and what failed.
+
+    Raises
+    ------
+    InputError
+        If nothing can be denoised, or `output` cannot be used.
+    """
+    source, output, options = Path(source), Path(output), options or RunOptions()
+    denoiser = model if isinstance(model, Denoiser) else Denoiser.from_pretrained(model)
+    if denoiser.hu_range is None or (is_image(source) and source.is_file()):
+        require_model_for(denoiser, photographs=True)
+        strength = 1.0 if options.strength is None else options.strength
+        return _Job(DenoisingRequest(denoiser, strength), source, output, options, progress).photographs()
+    return apply_operation(
+        DenoisingRequest(denoiser, options.strength), source, output, options=options, progress=progress
+    )
+
+
+def apply_operation(
+    request: OperationRequest,
+    source: Path,
+    output: Path,
+    *,
+    options: RunOptions | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Apply an operation to the DICOM series and volumes at a path; parameters as those of :func:`denoise`.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to process, or `output` cannot be used.
+    """
+    job = _Job(request, source, output, options or RunOptions(), progress)
+    if is_volume(source) and source.is_file():
+        return job.volumes([source])
+    return job.folder()
+
+
+@dataclass
+class _Job:
+    """One call: a request, a path, and what came of it so far."""
+
+    request: OperationRequest
+    source: Path
+    output: Path
+    options: RunOptions
+    progress: Progress | None
+
+    def __post_init__(self) -> None:
+        self._progress: Progress = self.progress or LoggedProgress()
+        self._results: list[SeriesResult] = []
+        self._skipped: list[Skipped] = []
+        if self.source.is_dir() and self.output.resolve().is_relative_to(self.source.resolve()):
+            raise InputError(
+                f"the output must not be inside the input, {self.source}",
+                path=self.output,
+                hint="choose another folder",
+            )
+
+    def photographs(self) -> RunResult:
+        """Process an image, or all images in a folder."""
+        files = [self.source]
+        if self.source.is_dir():
+            files = [p for p in sorted(self.source.rglob("*")) if p.is_file() and is_image(p)]
+        if not files:
+            raise InputError("expected PNG, TIFF, JPEG or BMP images, found none", path=self.source)
+        return self._files(files, PhotographRun)
+
+    def volumes(self, files: Sequence[Path]) -> RunResult:
+        """Process volumes."""
+        return self._files(files, VolumeRun)
+
+    def folder(self) -> RunResult:
+        """Process the DICOM series and the volumes in a file, folder tree, DICOMDIR or zip archive."""
+        tree = input_tree(self.source)
+        volumes = find_volumes(tree) if tree.is_dir() else []
+        with opened(tree) as root:
+            found = discover(root)
+            chosen = [s for s in found.series if self.options.series in (None, s.uid, str(s.number))]
+            skipped = [s for s in found.skipped if not is_volume(s.path)] if volumes else list(found.skipped)
+            if not chosen and not volumes:
+                raise _nothing_to_do(self.source, self.options.series, found.series, skipped)
+            names = FileNames(root, self.options.deidentification)
+            for series in chosen:
+                self._series(series, names, tuple(skipped), only_one=len(chosen) + len(volumes) == 1)
+        if volumes:
+            self._files(volumes, VolumeRun)
+        return RunResult(self._results, (*skipped, *self._skipped))
+
+    def _series(self, series: Series, names: FileNames, skipped: tuple[Skipped, ...], *, only_one: bool) -> None:
+        run = DicomRun(self.request, series, self.options, self.output, names, skipped, self._progress)
+        for warning in series.warnings:
+            self._progress.message(f"series {series.number}: {warning}")
+        try:
+            result = carry_out(run, self._progress)
+        except InputError as error:
+            self._skipped.append(failed_alone(error, series.slices[0].path, only_one=only_one))
+            return
+        self._results.append(result)
+        if self.options.report and (result.written or not (result.folder / REPORT).exists()):
+            self._skipped += report_series(series, self.source, result.folder)
+
+    def _files(self, files: Sequence[Path], kind: type[FileRun]) -> RunResult:
+        if ignored := self.options.dicom_only():
+            raise InputError(f"expected DICOM, as {', '.join(ignored)} needs, found {files[0].name}", path=self.source)
+        base = self.source if self.source.is_dir() else self.source.parent
+        for file in files:
+            run = kind(self.request, file, self.options, self.output / file.parent.relative_to(base), self._progress)
+            try:
+                result = carry_out(run, self._progress)
+            except InputError as error:
+                self._skipped.append(failed_alone(error, file, only_one=len(files) == 1))
+                continue
+            self._results.append(result)
+            if self.options.report and (result.written or not report_path(run.target).exists()):
+                self._skipped += report_file(file, run.target)
+        return RunResult(self._results, tuple(self._skipped))
+
+
+def _nothing_to_do(
+    source: Path, wanted: str | None, series: Sequence[Series], skipped: Sequence[Skipped]
+) -> InputError:
+    if series:
+        names = ", ".join(f"{s.number} ({s.uid})" for s in series)
+        return InputError(f"expected series {wanted}, found {names}", path=source)
+    reasons = sorted({s.reason for s in skipped})
+    shown = "; ".join(reasons[:3]) + ("; …" if len(reasons) > 3 else "")
+    return InputError(
+        f"expected a CT slice, found none among {len(skipped)} files: {shown}",
+        path=source,
+        hint="ctdenoise inspect names the reason for each file",
+    )

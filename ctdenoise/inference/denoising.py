@@ -1,0 +1,150 @@
+"""Denoising as an operation on slices: where the strength of a series is resolved."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctdenoise.errors import InputError
+from ctdenoise.inference.denoiser import Denoiser
+from ctdenoise.inference.environment import require_same_environment
+from ctdenoise.inference.operations import Resolved, SeriesSample, SliceInfo
+from ctdenoise.inference.strength import automatic_strength
+from ctdenoise.provenance import Provenance
+
+AUTOMATIC = "auto"
+
+
+@dataclass(frozen=True)
+class DenoisingRequest:
+    """Denoising as a user asks for it; see :class:`~ctdenoise.inference.operations.OperationRequest`.
+
+    Attributes
+    ----------
+    denoiser
+        With the model.
+    strength
+        From 0 to 1; None measures it in each series.
+    """
+
+    denoiser: Denoiser
+    strength: float | None = None
+    series_number_offset: int = 1000
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Any]:
+        """Model, strength, engine and field as asked for."""
+        return {
+            "model": model_entry(self.denoiser),
+            "strength": AUTOMATIC if self.strength is None else self.strength,
+            "full_field": self.denoiser.full_field,
+            "engine": self.denoiser.requested_engine,
+            "device": self.denoiser.requested_device,
+        }
+
+    def resolve(self, sample: SeriesSample) -> Resolved:
+        """Choose the engine, and measure the strength if none was given."""
+        denoiser = self.denoiser
+        if sample.images:
+            denoiser = denoiser.with_fastest_engine(sample.images[len(sample.images) // 2], sample.count)
+        if self.strength is not None:
+            return Resolved(Denoising(denoiser, self.strength))
+        first = sample.slices[0] if sample.slices else SliceInfo("", None, None)
+        estimate = automatic_strength(sample.images, first.pixel_spacing_mm, first.slice_thickness_mm)
+        measured = {key: value for key, value in asdict(estimate).items() if key != "warnings"}
+        return Resolved(Denoising(denoiser, estimate.strength), {"strength": measured}, estimate.warnings)
+
+    def restore(self, parameters: Mapping[str, Any]) -> Denoising:
+        """Return the operation with the strength and the engine of an earlier run."""
+        environment = parameters["environment"]
+        denoiser = self.denoiser.with_engine(environment["engine"])
+        require_same_environment(environment, denoiser.runner.environment())
+        return Denoising(denoiser, float(parameters["strength"]))
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """A model applied with a resolved strength; see :class:`~ctdenoise.inference.operations.SliceOperation`.
+
+    Attributes
+    ----------
+    denoiser
+        With the model and a chosen engine.
+    strength
+        0 keeps the source, 1 is the network's output.
+    """
+
+    denoiser: Denoiser
+    strength: float
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Model, strength, field and numerical environment."""
+        model = model_entry(self.denoiser)
+        description = (
+            f"Denoised slice by slice, model {model['name']} (sha256 {model['sha256'][:12]}), "
+            f"strength {self.strength:g}"
+        )
+        return Provenance(
+            name=model["name"],
+            version=model.get("version", ""),
+            parameters={
+                "model": model,
+                "strength": self.strength,
+                "full_field": self.denoiser.full_field,
+                "environment": self.denoiser.runner.environment(),
+            },
+            label="denoised",
+            description=description,
+            series_number_offset=DenoisingRequest.series_number_offset,
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """Slices at once."""
+        return self.denoiser.batch_size
+
+    def __call__(self, hu: NDArray[np.float32], slices: Sequence[SliceInfo]) -> NDArray[np.float32]:
+        """Denoise ``[B, H, W]`` HU."""
+        return self.denoiser.denoise_slices(hu, self.strength)
+
+    def run_info(self) -> dict[str, Any]:
+        """Return device and batch size."""
+        return {"device": str(self.denoiser.device), "batch_size": self.denoiser.batch_size}
+
+
+def model_entry(denoiser: Denoiser) -> dict[str, str]:
+    """Return what identifies a model: names and hashes; for a network that is not from the zoo, a hash of it."""
+    description = denoiser.description
+    if description is None:
+        digest = hashlib.sha256(repr(denoiser.network).encode())
+        for name, value in denoiser.network.state_dict().items():
+            digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+        return {"name": "custom", "sha256": digest.hexdigest()}
+    entry = {
+        "name": description.name,
+        "version": description.version,
+        "sha256": description.sha256,
+        "encoder": description.encoder_name,
+        "encoder_sha256": description.encoder_sha256,
+        "decoder_sha256": description.decoder_sha256,
+    }
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def require_model_for(denoiser: Denoiser, *, photographs: bool) -> None:
+    """Raise InputError unless the model is for photographs, or for CT, as needed."""
+    if photographs and denoiser.hu_range is not None:
+        raise InputError(
+            "expected a model for photographs, found one for CT", hint="name another with --model; see models list"
+        )
+    if not photographs and denoiser.hu_range is None:
+        raise InputError(
+            "expected a model for CT, found one for photographs", hint="name another with --model; see models list"
+        )

@@ -1,0 +1,258 @@
+"""The runner for single files: volumes slice by slice, photographs whole; a manifest stands beside each result."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctdenoise.errors import InputError
+from ctdenoise.inference.denoising import Denoising
+from ctdenoise.inference.file_names import FileNames
+from ctdenoise.inference.manifest import (
+    DerivedEntry,
+    Manifest,
+    SliceRecord,
+    SourceEntry,
+    read_manifest,
+    software_versions,
+)
+from ctdenoise.inference.operations import OperationRequest, SeriesSample, SliceInfo, SliceOperation
+from ctdenoise.inference.options import RunOptions
+from ctdenoise.inference.results import Progress, SeriesResult
+from ctdenoise.inference.run import resolve_operation
+from ctdenoise.inference.strength import sample_indices
+from ctdenoise.io.images import Photograph, read_image
+from ctdenoise.io.volumes import Volume, read_volume
+
+
+@dataclass
+class FilePlan:
+    """What is to be done to one file.
+
+    Attributes
+    ----------
+    source
+        As it was read.
+    operation
+        With all parameters resolved.
+    manifest
+        Filled while the run lasts.
+    """
+
+    source: Any
+    operation: SliceOperation
+    manifest: Manifest
+    began: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(frozen=True)
+class FileRun(ABC):
+    """Processes one file into a file of the same kind; see :class:`~ctdenoise.inference.run.Run`.
+
+    Attributes
+    ----------
+    request, source, options
+        What to do, to which file, and how.
+    folder
+        Output folder.
+    progress
+        Receives progress and messages.
+    """
+
+    request: OperationRequest
+    source: Path
+    options: RunOptions
+    folder: Path
+    progress: Progress
+
+    @property
+    def target(self) -> Path:
+        """The derived file: named as the source, or by its content with de-identification."""
+        if not self.options.deidentification:
+            return self.folder / self.source.name
+        stem = self.options.deidentification.public_name(self.source)
+        return self.folder / f"{stem}{''.join(self.source.suffixes[-2:])}"
+
+    @property
+    def asked(self) -> dict[str, object]:
+        """Operation and options as asked for."""
+        deidentification = self.options.deidentification
+        return {
+            "operation": dict(self.request.parameters),
+            "deidentification": deidentification and deidentification.identity,
+        }
+
+    def plan(self) -> FilePlan | SeriesResult:
+        """Read the source, compare it with the source of an earlier result, and resolve the operation."""
+        source = self.read()
+        entry = SourceEntry(
+            kind=self.kind, slices=self.slices(source), file=self.shown_name(), sha256=source.content_sha256()
+        )
+        earlier = read_manifest(manifest_path(self.target))
+        if self.target.exists():
+            if self.target.resolve() == self.source.resolve():
+                raise InputError("the output would replace the input", path=self.target, hint="choose another folder")
+            if not self.options.overwrite:
+                return self._accept_earlier(earlier, entry)
+        resolved = resolve_operation(self.request, lambda: self.sample(source), None, self.progress)
+        manifest = Manifest(
+            started=datetime.now().replace(microsecond=0),
+            versions=software_versions(),
+            request=self.asked,
+            operation=resolved.entry,
+            source=entry,
+            derived=DerivedEntry(file=self.target.name),
+        )
+        return FilePlan(source, resolved.operation, manifest)
+
+    def execute(self, plan: FilePlan) -> None:
+        """Process the file and write the result."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.progress.start(self.shown_name(), plan.manifest.source.slices, 0)
+        source = plan.source.without_identity() if self.options.deidentification else plan.source
+        plan.manifest.clipped = source.write(self.process(plan), self.target)
+
+    def record(self, plan: FilePlan, status: str) -> SeriesResult:
+        """Write the manifest of a finished run; an interrupted one leaves nothing behind."""
+        manifest = plan.manifest
+        if status == "complete":
+            manifest.status = "complete"
+            manifest.run = plan.operation.run_info()
+            manifest.seconds = round(time.perf_counter() - plan.began, 3)
+            manifest.write(manifest_path(self.target))
+        return SeriesResult(self.folder, manifest, written=len(manifest.slices))
+
+    def shown_name(self) -> str:
+        """Return the source's name for manifest and messages."""
+        return FileNames(self.source.parent, self.options.deidentification).shown(self.source)
+
+    def _accept_earlier(self, earlier: Manifest | None, source: SourceEntry) -> SeriesResult:
+        """Return the earlier result if it was made from this very content by this very request."""
+        if earlier and earlier.status == "complete" and earlier.source == source and earlier.request == self.asked:
+            return SeriesResult(self.folder, earlier, written=0)
+        what = "of another input or other options" if earlier else "that ctdenoise did not make"
+        raise InputError(
+            f"expected no file or the result of this input and these options, found a file {what}",
+            path=self.target,
+            hint="choose another folder, or use --overwrite",
+        )
+
+    @property
+    @abstractmethod
+    def kind(self) -> Any:
+        """Kind of the source in the manifest."""
+
+    @abstractmethod
+    def read(self) -> Any:
+        """Read the source."""
+
+    @abstractmethod
+    def slices(self, source: Any) -> int:
+        """Return the number of slices."""
+
+    @abstractmethod
+    def sample(self, source: Any) -> SeriesSample:
+        """Return slices to measure parameters in."""
+
+    @abstractmethod
+    def process(self, plan: FilePlan) -> NDArray[np.float32]:
+        """Return the processed values, and record each slice."""
+
+
+class VolumeRun(FileRun):
+    """Processes a volume of HU slice by slice."""
+
+    kind = "volume"
+
+    def read(self) -> Volume:
+        """Read the volume."""
+        return read_volume(self.source)
+
+    def slices(self, source: Volume) -> int:
+        """Return the number of axial planes of all time points."""
+        return len(source.hu)
+
+    def sample(self, source: Volume) -> SeriesSample:
+        """Return some planes."""
+        indices, infos = sample_indices(len(source.hu)), self._infos(source)
+        return SeriesSample([source.hu[i] for i in indices], [infos[i] for i in indices], len(source.hu))
+
+    def process(self, plan: FilePlan) -> NDArray[np.float32]:
+        """Process the planes in batches."""
+        volume: Volume = plan.source
+        infos, result = self._infos(volume), np.empty_like(volume.hu)
+        for first in range(0, len(infos), plan.operation.batch_size):
+            began = time.perf_counter()
+            batch = slice(first, first + plan.operation.batch_size)
+            result[batch] = plan.operation(volume.hu[batch], infos[batch])
+            seconds = (time.perf_counter() - began) / len(infos[batch])
+            for info, padding in zip(infos[batch], volume.padding[batch], strict=True):
+                plan.manifest.slices.append(self._record(info.key, int(padding.sum()), seconds))
+                self.progress.advance()
+        return result
+
+    def _record(self, key: str, padding: int, seconds: float) -> SliceRecord:
+        return SliceRecord(
+            file=self.target.name,
+            source_uid=key,
+            source_sha256="",
+            derived_uid="",
+            clipped=0,
+            padding=padding,
+            seconds=round(seconds, 3),
+        )
+
+    def _infos(self, volume: Volume) -> list[SliceInfo]:
+        return [
+            SliceInfo(str(index), volume.pixel_spacing_mm, volume.slice_thickness_mm) for index in range(len(volume.hu))
+        ]
+
+
+class PhotographRun(FileRun):
+    """Denoises a photograph; the request's denoiser must be for photographs."""
+
+    kind = "photograph"
+
+    def read(self) -> Photograph:
+        """Read the photograph."""
+        return read_image(self.source)
+
+    def slices(self, source: Photograph) -> int:
+        """Return 1."""
+        return 1
+
+    def sample(self, source: Photograph) -> SeriesSample:
+        """Return nothing: no parameter is measured in photographs, and eager runs single images fastest."""
+        return SeriesSample([], [], 1)
+
+    def process(self, plan: FilePlan) -> NDArray[np.float32]:
+        """Denoise all channels."""
+        assert isinstance(plan.operation, Denoising)
+        began = time.perf_counter()
+        result = plan.operation.denoiser.denoise_image(plan.source.values, strength=plan.operation.strength)
+        seconds = round(time.perf_counter() - began, 3)
+        plan.manifest.slices.append(
+            SliceRecord(
+                file=self.target.name,
+                source_uid="0",
+                source_sha256="",
+                derived_uid="",
+                clipped=0,
+                padding=0,
+                seconds=seconds,
+            )
+        )
+        self.progress.advance()
+        return result
+
+
+def manifest_path(target: Path) -> Path:
+    """Return where the manifest of a derived file is."""
+    return target.with_name(f"{target.name}.manifest.json")

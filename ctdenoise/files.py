@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+#: How temporary names begin.
+TEMPORARY = ".partial-"
 #: Characters of the final name that a temporary name repeats: its suffix, within the 255 bytes of file systems.
 _REPEATED = 48
 
@@ -19,8 +21,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`, and rename it to `path` when the block succeeds.
 
     The temporary file exists and is empty; the block may write into it or replace it. Its name begins with
-    ``.partial-``, ends as the name of `path` does, so that libraries recognise the format, and is not used by any other
-    process. The renaming is atomic on POSIX systems and Windows; there is no ``fsync``, so a power cut may still lose
+    :data:`TEMPORARY`, ends as the name of `path` does, so that libraries recognise the format, and no other process has
+    the same. The renaming is atomic on POSIX systems and Windows; there is no ``fsync``, so a power cut may still lose
     the content. If the block raises, the temporary file is removed and `path` is left as it was.
 
     The file gets the permissions that the umask gives, also where a library (safetensors) writes files that only their
@@ -36,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     OSError
         If the temporary file cannot be made or renamed.
     """
-    partial = path.with_name(f".partial-{secrets.token_hex(6)}-{path.name[-_REPEATED:]}")
+    partial = path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}-{path.name[-_REPEATED:]}")
     descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)

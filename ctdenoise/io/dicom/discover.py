@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import hashlib
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.tag import Tag
-from pydicom.uid import CTImageStorage, MediaStorageDirectoryStorage
 
 from ctdenoise.errors import InputError
-from ctdenoise.io.dicom.enhanced import ENHANCED_CT, is_enhanced
-from ctdenoise.io.dicom.read import NotDicomError, read_dataset
+from ctdenoise.io.dicom.archive import OpenedInput
+from ctdenoise.io.dicom.cautions import cautions
+from ctdenoise.io.dicom.enhanced import is_enhanced
+from ctdenoise.io.dicom.header import NotASliceError, read_header
 
-_HEADER_TAGS = (
-    "AcquisitionNumber",
-    "Columns",
-    "FrameOfReferenceUID",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "ImageType",
-    "InstanceNumber",
-    "Modality",
-    "NumberOfFrames",
-    "PixelData",
-    "RecognitionCode",
-    "Rows",
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "SeriesDescription",
-    "SeriesInstanceUID",
-    "SeriesNumber",
-    "StudyInstanceUID",
-)
+#: Files of ours beside images, and hidden files of other programs: not worth a line.
+_OWN_FILES = ("manifest.json", "report.html")
 
 
 @dataclass(frozen=True)
@@ -46,17 +28,20 @@ class SliceFile:
     ----------
     path
         The file.
+    name
+        What it is called in messages and manifests: its path in the input tree, or its entry in the archive.
     uid
         SOPInstanceUID.
     position
         Millimetres along the slice normal; None if the file has no position.
     order
-        Where it stands in its series: position, then acquisition and instance number, then path.
+        Sort key in its series: position, then acquisition and instance number, then path.
     frames, enhanced
         How many frames it has, and whether it is enhanced CT; classic CT has one.
     """
 
     path: Path
+    name: str
     uid: str
     position: float | None
     order: tuple[float, int, int, str]
@@ -78,6 +63,11 @@ class Series:
         Matrix of the first slice.
     slices
         At least one.
+    patient
+        Hash of PatientID and its issuer, and without PatientID of StudyInstanceUID, to tell patients apart. It can be
+        turned back into a record number by trying all, so it is not to be written anywhere.
+    warnings
+        Why a model may not fit: sentences that name a tag, without values that people typed.
     """
 
     uid: str
@@ -87,15 +77,33 @@ class Series:
     rows: int
     columns: int
     slices: tuple[SliceFile, ...]
+    patient: str
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that will not be denoised, and why; `failed` if it looks as if it should have been."""
+    """A file that is not processed.
+
+    Attributes
+    ----------
+    path
+        The file.
+    reason
+        Why; without names of files and values that people typed.
+    failed
+        Whether it looks like an image that should have been processed.
+    name
+        What it is called in messages and manifests; the whole path if not given.
+    """
 
     path: Path
     reason: str
     failed: bool = False
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or str(self.path))
 
 
 @dataclass(frozen=True)
@@ -110,59 +118,71 @@ class Discovery:
 class _Gathering:
     first: Dataset
     slices: list[SliceFile] = field(default_factory=list)
+    warnings: dict[str, None] = field(default_factory=dict)
 
 
-def discover(root: Path) -> Discovery:
+def discover(source: Path | OpenedInput) -> Discovery:
     """Find CT series in a file or a folder tree.
 
     Parameters
     ----------
-    root
-        A DICOM file, or a folder; file names do not matter, symbolic links to folders are not followed.
+    source
+        A DICOM file, a DICOMDIR, a folder, or an input that :func:`~ctdenoise.io.dicom.archive.opened` opened. Names of
+        files do not matter. Symbolic links are followed, and each file comes once.
 
     Returns
     -------
     Discovery
-        Series in order of SeriesNumber, and every other file with the reason why it is left out.
+        Series in order of StudyInstanceUID and SeriesNumber, and every other file with the reason why it is left out,
+        but for manifests, reports and hidden files.
 
     Raises
     ------
     InputError
-        If `root` does not exist or is an empty folder.
+        If `source` does not exist or is an empty folder.
     """
-    root = input_tree(root)
-    if not root.exists():
-        raise InputError("expected a DICOM file or a folder with some, found nothing there", path=root)
+    tree = source if isinstance(source, OpenedInput) else OpenedInput(input_tree(source))
+    if not tree.root.exists():
+        raise InputError("expected a DICOM file or a folder with some, found nothing there", path=tree.root)
     gatherings: dict[str, _Gathering] = {}
     skipped: list[Skipped] = []
-    seen: dict[str, Path] = {}
-    empty = True
-    for path in _files(root):
-        empty = False
-        try:
-            header = _read_header(path)
-            slice_file = _slice_file(path, header)
-        except _NotASliceError as reason:
-            skipped.append(Skipped(path, str(reason)))
+    seen: set[str] = set()
+    files = tree.files()
+    first = next(files, None)
+    if first is None:
+        raise InputError("expected DICOM files, found an empty folder", path=tree.root)
+    for path in itertools.chain([first], files):
+        if isinstance(path, InputError):
+            folder = path.path or tree.root
+            skipped.append(Skipped(folder, path.reason, failed=True, name=tree.name(folder)))
             continue
-        except InputError as error:
-            skipped.append(Skipped(path, error.reason, failed=True))
-            continue
-        except Exception as error:  # damaged elements raise many kinds; their values may be a patient's, so not told
-            skipped.append(Skipped(path, f"damaged DICOM header ({type(error).__name__})", failed=True))
-            continue
-        uid = str(header.SOPInstanceUID)
-        if uid in seen:
-            skipped.append(Skipped(path, f"same SOPInstanceUID as {_shown(seen[uid], root)}"))
-            continue
-        seen[uid] = path
-        gathering = gatherings.setdefault(str(header.SeriesInstanceUID), _Gathering(header))
-        gathering.slices.append(slice_file)
-    if empty:
-        raise InputError("expected DICOM files, found an empty folder", path=root)
+        why_not = _gather(path, tree.name(path), gatherings, seen)
+        if why_not:
+            skipped.append(why_not)
     found = [_series(gathering) for gathering in gatherings.values()]
     found.sort(key=lambda s: (s.study_uid, s.number is None, s.number or 0, s.uid))
     return Discovery(tuple(found), tuple(skipped))
+
+
+def _gather(path: Path, name: str, gatherings: dict[str, _Gathering], seen: set[str]) -> Skipped | None:
+    """Add a file to its series, or return why it is skipped; None for a file of ours, too."""
+    try:
+        header = read_header(path)
+        slice_file, warnings = _slice_file(path, name, header), cautions(header)
+    except NotASliceError as reason:
+        is_own = path.name.startswith(".") or path.name.endswith(_OWN_FILES)
+        return None if is_own and not reason.is_dicom else Skipped(path, str(reason), name=name)
+    except InputError as error:
+        return Skipped(path, error.reason, failed=True, name=name)
+    except Exception as error:  # damaged elements raise many kinds; their values may be a patient's, so not told
+        return Skipped(path, f"damaged DICOM header ({type(error).__name__})", failed=True, name=name)
+    if slice_file.uid in seen:
+        return Skipped(path, "same SOPInstanceUID as another file", name=name)
+    seen.add(slice_file.uid)
+    gathering = gatherings.setdefault(str(header.SeriesInstanceUID), _Gathering(header))
+    gathering.slices.append(slice_file)
+    gathering.warnings.update(dict.fromkeys(warnings))
+    return None
 
 
 def input_tree(source: Path) -> Path:
@@ -170,62 +190,7 @@ def input_tree(source: Path) -> Path:
     return source.parent if source.name.upper() == "DICOMDIR" and source.is_file() else source
 
 
-def _files(root: Path) -> Iterator[Path]:
-    if root.is_file():
-        yield root
-        return
-    for folder, subfolders, names in os.walk(root):
-        subfolders.sort()
-        for name in sorted(names):
-            yield Path(folder, name)
-
-
-def _shown(path: Path, root: Path) -> str:
-    return path.name if path == root else str(path.relative_to(root))
-
-
-class _NotASliceError(Exception):
-    """The file is none of our business."""
-
-
-def _read_header(path: Path) -> Dataset:
-    """Read what is needed to sort a file into a series.
-
-    Raises
-    ------
-    _NotASliceError
-        If the file is not a slice of a CT series, and nothing is wrong with that.
-    InputError
-        If it looks like one and cannot be used.
-    """
-    try:
-        header = read_dataset(path, defer_size=1024, specific_tags=list(_HEADER_TAGS))
-    except NotDicomError as what:
-        raise _NotASliceError(str(what) or "not a DICOM file") from None
-    sop_class = header.get("SOPClassUID", header.file_meta.get("MediaStorageSOPClassUID"))
-    if not sop_class:
-        raise InputError("expected a value, found none; is the file cut off?", path=path, tag="SOPClassUID (0008,0016)")
-    if sop_class == MediaStorageDirectoryStorage:
-        raise _NotASliceError("a DICOMDIR, which holds no image itself")
-    if sop_class != CTImageStorage and sop_class not in ENHANCED_CT:
-        raise _NotASliceError(f"not a CT image but {sop_class.name}")
-    if "LOCALIZER" in (header.get("ImageType") or ()):
-        raise _NotASliceError("a localizer, not a slice of the series")
-    if "PixelData" not in header:
-        raise InputError(
-            "a CT image without pixel data", path=path, tag="PixelData (7FE0,0010)", hint="is the file cut off?"
-        )
-    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Rows", "Columns"):
-        if header.get(keyword) in (None, ""):
-            raise InputError("expected a value, found none", path=path, tag=f"{keyword} {Tag(keyword)}")
-    if sop_class == CTImageStorage and int(header.get("NumberOfFrames") or 1) != 1:
-        raise InputError(
-            f"expected one frame, found {header.NumberOfFrames}", path=path, tag="NumberOfFrames (0028,0008)"
-        )
-    return header
-
-
-def _slice_file(path: Path, header: Dataset) -> SliceFile:
+def _slice_file(path: Path, name: str, header: Dataset) -> SliceFile:
     position = _position(header)
     order = (
         np.inf if position is None else position,
@@ -234,7 +199,7 @@ def _slice_file(path: Path, header: Dataset) -> SliceFile:
         str(path),
     )
     frames, enhanced = int(header.get("NumberOfFrames") or 1), is_enhanced(header)
-    return SliceFile(path, str(header.SOPInstanceUID), position, order, frames, enhanced)
+    return SliceFile(path, name, str(header.SOPInstanceUID), position, order, frames, enhanced)
 
 
 def _position(header: Dataset) -> float | None:
@@ -256,4 +221,13 @@ def _series(gathering: _Gathering) -> Series:
         rows=int(first.Rows),
         columns=int(first.Columns),
         slices=tuple(sorted(gathering.slices, key=lambda s: s.order)),
+        patient=_patient(first),
+        warnings=tuple(gathering.warnings),
     )
+
+
+def _patient(header: Dataset) -> str:
+    """Hash what tells patients apart (PS3.3 C.2.2): an ID is unique for its issuer only."""
+    identifier, issuer = (str(header.get(k) or "").strip() for k in ("PatientID", "IssuerOfPatientID"))
+    study = "" if identifier else str(header.StudyInstanceUID)
+    return hashlib.sha256("\0".join((identifier, issuer, study)).encode()).hexdigest()

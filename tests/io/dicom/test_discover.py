@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
+from pydicom.sequence import Sequence
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from ctdenoise.errors import InputError
@@ -80,7 +84,7 @@ def test_everything_else_is_skipped_with_its_reason_and_damage_counts_as_failure
     assert found["capture"] == ("not a CT image but Secondary Capture Image Storage", False)
     assert found["localizer"] == ("a localizer, not a slice of the series", False)
     assert found["pixelless"] == ("PixelData (7FE0,0010): a CT image without pixel data; is the file cut off?", True)
-    assert found["zcopy"] == ("same SOPInstanceUID as IMG001", False)
+    assert found["zcopy"] == ("same SOPInstanceUID as another file", False)
     assert found["notes.txt"] == found["empty"] == ("not a DICOM file", False)
     assert found["cut"][1]
     assert len(discover(tmp_path).series) == 1
@@ -158,8 +162,12 @@ def test_a_dicomdir_stands_for_its_folder_and_link_loops_end(tmp_path, identity)
     (tmp_path / "in" / "DICOMDIR").write_bytes(b"")
     (tmp_path / "in" / "DICOM" / "loop").symlink_to(tmp_path / "in")
     (tmp_path / "in" / "DICOM" / "self").symlink_to("self")
-    (series,) = discover(tmp_path / "in" / "DICOMDIR").series
-    assert len(series.slices) == 2
+    found = discover(tmp_path / "in" / "DICOMDIR")
+    assert [len(series.slices) for series in found.series] == [2]
+    assert {s.name: s.reason for s in found.skipped} == {
+        "DICOM/self": "a symbolic link to nothing",
+        "DICOMDIR": "not a DICOM file",
+    }
     with pytest.raises(InputError, match="must not be inside the input"):
         identity.denoise_series(tmp_path / "in" / "DICOMDIR", tmp_path / "in" / "out")
 
@@ -179,3 +187,112 @@ def test_no_preamble_odd_names_and_long_paths_are_read(tmp_path):
     one, other = (read_slice(f.path) for f in series.slices)
     assert (one.stored == other.stored).all()
     assert content[128:132] == b"DICM"
+
+
+def test_links_to_folders_and_files_are_followed_and_each_file_comes_once(tmp_path):
+    make_series(tmp_path / "elsewhere" / "a", slices=2)
+    make_series(tmp_path / "elsewhere" / "b", slices=1)
+    root = tmp_path / "in"
+    make_series(root / "own", slices=1)
+    (root / "one").symlink_to(tmp_path / "elsewhere")
+    (root / "two").symlink_to(tmp_path / "elsewhere" / "a")
+    (root / "file").symlink_to(tmp_path / "elsewhere" / "b" / "IMG001")
+    (tmp_path / "elsewhere" / "up").symlink_to(tmp_path)
+    found = discover(root)
+    names = sorted(file.name for series in found.series for file in series.slices)
+    assert names == ["file", "one/a/IMG001", "one/a/IMG002", "own/IMG001"]
+    assert found.skipped == ()
+
+
+def test_manifests_reports_and_hidden_files_are_not_worth_a_line_but_hidden_images_are_images(tmp_path):
+    make_series(tmp_path, slices=2)
+    (tmp_path / "IMG001").rename(tmp_path / ".IMG001")
+    for name in ("manifest.json", "ct.nii.gz.manifest.json", "report.html", "ct.nii.gz.report.html", ".DS_Store"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / ".partial-0123-0001.dcm").write_bytes((tmp_path / "IMG002").read_bytes())
+    (tmp_path / "other.json").write_text("{}")
+    found = discover(tmp_path)
+    assert [s.name for s in found.skipped] == ["other.json"]
+    assert {file.name for file in found.series[0].slices} == {".IMG001", "IMG002"}
+
+
+def test_pipes_are_skipped_without_waiting_for_them(tmp_path):
+    make_series(tmp_path, slices=1)
+    os.mkfifo(tmp_path / "pipe")
+    assert reasons(tmp_path) == {"pipe": ("a device, pipe or socket", False)}
+
+
+def test_patients_are_told_apart_by_id_issuer_and_else_by_study(tmp_path):
+    people = [("7", ""), ("7", "A"), ("8", ""), ("", ""), ("", "")]
+    for number, (identifier, issuer) in enumerate(people):
+
+        def edit(image: Dataset, _: int, identifier: str = identifier, issuer: str = issuer) -> None:
+            image.PatientID, image.IssuerOfPatientID = identifier, issuer
+
+        make_series(tmp_path / str(number), slices=1, edit=edit)
+    assert len({series.patient for series in discover(tmp_path).series}) == len(people)
+    make_series(tmp_path / "again", slices=1, edit=lambda d, _: setattr(d, "PatientID", " 7"))
+    assert len({series.patient for series in discover(tmp_path).series}) == len(people)
+
+
+def equipment(manufacturer: str, description: str) -> Sequence:
+    item = Dataset()
+    item.Manufacturer, item.ContributionDescription = manufacturer, description
+    return Sequence([item])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({}, None),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "HELIX"]}, None),
+        ({"SeriesDescription": "Thorax 1.0 B31f Iris Mipson"}, None),
+        ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, "ImageType (0008,0008) is DERIVED"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "AXIAL", "CT_SOM5 MIP"]}, "ImageType (0008,0008) has MIP"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "MPR"]}, "ImageType (0008,0008) has MPR"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MINIP"]}, "ImageType (0008,0008) has MINIP"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "REFORMATTED", "AVERAGE"]}, "ImageType (0008,0008) has REFORMATTED"),
+        ({"SeriesDescription": "DOE thorax MIP_8mm"}, "SeriesDescription (0008,103E) has MIP"),
+        ({"ConvolutionKernel": ["I31f", "3"]}, "ConvolutionKernel (0018,1210) is one of iterative reconstruction"),
+        ({"SeriesDescription": "DOE Abdomen iDose (4)"}, "SeriesDescription (0008,103E) has IDOSE: iterative"),
+        ({"SeriesDescription": "DOE DLIR-H"}, "SeriesDescription (0008,103E) has DLIR: a learned reconstruction"),
+        ({"ReconstructionAlgorithm": "ITERATIVE"}, "ReconstructionAlgorithm (0018,9315) is ITERATIVE"),
+        ({"ContributingEquipmentSequence": equipment("DOE", "Denoised")}, None),
+        (
+            {"ContributingEquipmentSequence": equipment("ctdenoise", "Denoised slice by slice")},
+            "ContributingEquipmentSequence (0018,A001): the images were denoised by ctdenoise already",
+        ),
+        (
+            {"ContributingEquipmentSequence": equipment("ctdenoise", "Low dose simulated")},
+            "ContributingEquipmentSequence (0018,A001): the images were made by ctdenoise",
+        ),
+    ],
+    ids=str,
+)
+def test_series_that_a_model_may_not_fit_have_a_warning_without_typed_text(tmp_path, attributes, expected):
+    def edit(image: Dataset, _: int) -> None:
+        for keyword, value in attributes.items():
+            setattr(image, keyword, value)
+
+    make_series(tmp_path, edit=edit)
+    warnings = discover(tmp_path).series[0].warnings
+    if expected is None:
+        assert warnings == ()
+    else:
+        assert len(warnings) == 1
+        assert warnings[0].startswith(expected)
+        assert "DOE" not in warnings[0]
+
+
+def test_what_ctdenoise_denoised_has_a_warning(tmp_path, identity):
+    make_series(tmp_path / "in")
+    (result,) = identity.denoise_series(tmp_path / "in", tmp_path / "out")
+    found = discover(result.folder)
+    assert any("denoised by ctdenoise already" in warning for warning in found.series[0].warnings)
+    assert found.skipped == ()
+
+
+def test_discovery_imports_neither_torch_nor_monai():
+    heavy = {"torch", "monai", "scipy", "dicomanonymizer"}
+    code = f"import sys, ctdenoise.io.dicom; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

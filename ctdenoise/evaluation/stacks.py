@@ -123,17 +123,15 @@ def open_stack(path: Path) -> Stack:
 
 def _volume_stack(path: Path) -> Stack:
     volume = _volume(path)
-    image, count = volume.image, len(volume.hu)
-    normal, origin, spacing = None, 0.0, 0.0
-    if image.GetDimension() == 3:
-        direction = np.array(image.GetDirection()).reshape(3, 3)
-        normal = tuple(float(x) for x in direction[:, 2])
-        origin, spacing = float(direction[:, 2] @ np.array(image.GetOrigin())), float(image.GetSpacing()[2])
-    slices = tuple(
-        Slice(_label(i, z), path, i, position=z if normal else None)
-        for i, z in enumerate(origin + spacing * k for k in range(count))
-    )
-    return Stack(path, "volume", slices, volume.pixel_mm, normal)
+    count = len(volume.hu)
+    if volume.slice_thickness_mm is None or volume.frames > 1:
+        slices = tuple(Slice(_label(i, None), path, i) for i in range(count))
+        return Stack(path, "volume", slices, volume.pixel_spacing_mm)
+    column, row, step, origin = volume.plane_affine[:3].T
+    normal = np.cross(column, row) / np.linalg.norm(np.cross(column, row))
+    positions = [float(normal @ (origin + step * k)) for k in range(count)]
+    slices = tuple(Slice(_label(i, z), path, i, position=z) for i, z in enumerate(positions))
+    return Stack(path, "volume", slices, volume.pixel_spacing_mm, tuple(float(x) for x in normal))
 
 
 @lru_cache(maxsize=4)

@@ -78,8 +78,11 @@ def test_volumes_are_paired_by_position_and_refused_where_their_slices_are_other
     assert align({"reference": reference, "test": shifted}).read(0)["test"].max() == 0
     assert pair(open_stack(series), reference) == [(i, i) for i in range(5)]
     sagittal = open_stack(volume(tmp_path / "c.nrrd", direction=(0, 0, 1, 1, 0, 0, 0, 1, 0)))
-    with pytest.raises(InputError, match="expected slices with the normal"):
+    with pytest.raises(InputError, match=r"found none for slice 2 at 0\.8 mm"):
         pair(reference, sagittal)
+    oblique = open_stack(volume(tmp_path / "d.nrrd", direction=(1, 0, 0, 0, 0.8, -0.6, 0, 0.6, 0.8)))
+    with pytest.raises(InputError, match="expected slices with the normal"):
+        pair(reference, oblique)
 
 
 def test_arrays_are_paired_by_place(tmp_path, series):

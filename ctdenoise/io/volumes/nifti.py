@@ -1,0 +1,213 @@
+"""NIfTI-1 and NIfTI-2, in one file or as a pair of header and data.
+
+The bytes of the header are kept and written back, so that nothing in it can be lost; nibabel says what they mean.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctdenoise.errors import InputError
+from ctdenoise.files import atomic_path, write_whole
+from ctdenoise.io.volumes.volume import LPS_RAS, Volume
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Header
+
+SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
+_TEXT = ("descrip", "aux_file", "db_name", "intent_name", "data_type", "unused_str")
+_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NiftiVolume(Volume):
+    """A NIfTI volume.
+
+    Attributes
+    ----------
+    header
+        As nibabel reads it, with its repairs of invalid fields.
+    header_file
+        All bytes of the ``.hdr`` file of a pair; None where header and data are in one file.
+    before, after
+        Bytes before and after the voxels in the file that holds these; in a single file, `before` is the header with
+        its extensions.
+    """
+
+    header: Nifti1Header
+    header_file: bytes | None
+    before: bytes
+    after: bytes
+
+    def without_identity(self) -> Self:
+        """Return the volume without header text (description, file names, intent name) and header extensions."""
+        header = type(self.header)(self.header.binaryblock, self.header.endianness, check=False)
+        for name in set(_TEXT) & set(header.keys()):
+            header[name] = b""
+        header["vox_offset"] = 0  # nibabel sets it to the end of the header
+        stream = io.BytesIO()
+        header.write_to(stream)
+        block = stream.getvalue()
+        if self.header_file is None:
+            return replace(self, header=header, before=block, after=b"")
+        return replace(self, header=header, header_file=block, before=b"", after=b"")
+
+    def _save(self, stored: NDArray[Any], path: Path) -> None:
+        if path.name.lower().endswith((".hdr", ".img")) != (self.header_file is not None):
+            raise ValueError(f"expected a name for the same kind of NIfTI file, found {path.name}")
+        header_path, data_path = pair_paths(path)
+        with atomic_path(data_path) as partial, partial.open("wb") as file:
+            if path.name.lower().endswith(".gz"):
+                # Neither name nor time in the file: equal volumes are equal files. Level 1 is nibabel's default.
+                with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as compressed:
+                    self._write_data(stored, compressed)
+            else:
+                self._write_data(stored, file)
+        if self.header_file is not None:
+            write_whole(header_path, self.header_file)
+
+    def _write_data(self, stored: NDArray[Any], file: Any) -> None:
+        file.write(self.before)
+        for frame in stored.T:
+            file.write(np.ascontiguousarray(frame).data.cast("B"))
+        file.write(self.after)
+
+
+def pair_paths(path: Path) -> tuple[Path, Path]:
+    """Return the paths of header and data: two for ``.hdr`` and ``.img``, else `path` twice."""
+    suffix = path.suffix
+    if suffix.lower() not in (".hdr", ".img"):
+        return path, path
+    header, data = (".HDR", ".IMG") if suffix.isupper() else (".hdr", ".img")
+    return path.with_suffix(header), path.with_suffix(data)
+
+
+def read_nifti(path: Path) -> NiftiVolume:
+    """Read a NIfTI volume; either file of a pair may be named.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, Analyze 7.5, of more than four dimensions or without one real number for each voxel.
+    """
+    header_path, data_path = pair_paths(path)
+    content = _read(data_path)
+    header_file = None if header_path == data_path else _read(header_path)
+    header = _parse(content if header_file is None else header_file, path, single=header_file is None)
+    dtype, shape = header.get_data_dtype(), header.get_data_shape()
+    if dtype.kind not in "iuf":
+        found = header._data_type_codes.label[int(header["datatype"])]
+        raise InputError(f"expected one integer or real number for each voxel, found {found}", path=path)
+    if len(shape) < 2 or min(shape) < 1 or any(size > 1 for size in shape[4:]):
+        raise InputError(f"expected 2 to 4 dimensions, found a shape of {shape}", path=path)
+    offset = int(header.get_data_offset())
+    if header_file is None:
+        offset = offset or header.single_vox_offset
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if len(content) < offset + size:
+        raise InputError(
+            f"expected {size} bytes of voxels, found {max(0, len(content) - offset)}",
+            path=data_path,
+            hint="the file may be damaged or cut off",
+        )
+    frames = shape[3] if len(shape) > 3 else 1
+    stored = np.frombuffer(content, dtype, size // dtype.itemsize, offset)
+    slope, intercept = _scaling(header, path)
+    return NiftiVolume(
+        stored=stored.reshape((*shape[:2], shape[2] if len(shape) > 2 else 1, frames), order="F"),
+        affine=LPS_RAS @ _affine(header, path),
+        slope=slope,
+        intercept=intercept,
+        flat=len(shape) == 2,
+        header=header,
+        header_file=header_file,
+        before=content[:offset],
+        after=content[offset + size :],
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.name.lower().endswith(".gz") else content
+    except FileNotFoundError:
+        raise InputError(
+            "expected the other file of a NIfTI pair (.hdr and .img), found nothing there", path=path
+        ) from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(path) from error
+
+
+def _parse(block: bytes, path: Path, *, single: bool) -> Nifti1Header:
+    from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
+    from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
+    from nibabel.spatialimages import HeaderDataError
+
+    kinds = (Nifti1Header, Nifti2Header) if single else (Nifti1PairHeader, Nifti2PairHeader)
+    for kind in kinds:
+        if kind.may_contain_header(block):
+            try:
+                header = kind(block[: kind.sizeof_hdr])
+            except HeaderDataError as error:
+                raise InputError(f"expected a valid NIfTI header, found: {error}", path=path) from error
+            magic = header["magic"].item()
+            if single and magic == header.pair_magic:
+                raise InputError("expected header and voxels in one file, found only a header", path=path)
+            return header
+    if len(block) >= 348 and (348).to_bytes(4, "little") in (block[:4], block[3::-1]):
+        raise InputError(
+            "expected NIfTI, found Analyze 7.5, which does not tell left from right",
+            path=path,
+            hint="convert it to NIfTI",
+        )
+    raise _unreadable(path)
+
+
+def _unreadable(path: Path) -> InputError:
+    return InputError(
+        "expected a NIfTI volume, found one that cannot be read", path=path, hint="the file may be damaged or cut off"
+    )
+
+
+def _scaling(header: Nifti1Header, path: Path) -> tuple[float, float]:
+    """Return slope and intercept; 1 and 0 where the header has none (``scl_slope`` 0 or NaN)."""
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        slope, intercept = header.get_slope_inter()
+    except HeaderDataError as error:
+        raise InputError(f"expected a finite scl_inter, found: {error}", path=path) from error
+    return (1.0, 0.0) if slope is None else (slope, intercept)
+
+
+def _affine(header: Nifti1Header, path: Path) -> NDArray[np.float64]:
+    """Return voxel index to mm in RAS: sform, else qform, else spacing alone; the first that can be inverted."""
+    from nibabel.spatialimages import HeaderDataError
+
+    scale = _MM[header.get_xyzt_units()[0]]
+    for code, get in (("sform_code", header.get_sform), ("qform_code", header.get_qform)):
+        if not header[code]:
+            continue
+        try:
+            affine = np.asarray(get(), np.float64)
+        except HeaderDataError:
+            affine = np.zeros((4, 4))
+        if np.isfinite(affine).all() and np.linalg.det(affine[:3, :3]):
+            return np.diag([scale, scale, scale, 1.0]) @ affine
+        _log.warning("a NIfTI header has a %s but no valid transform for it, which is ignored", code)
+    _log.warning("a NIfTI header has no orientation; its planes are taken for axial ones")
+    affine = np.asarray(header.get_base_affine(), np.float64)
+    if not (np.isfinite(affine).all() and np.linalg.det(affine[:3, :3])):
+        raise InputError("expected voxel sizes above 0, found others in pixdim", path=path)
+    return np.diag([scale, scale, scale, 1.0]) @ affine

@@ -1,21 +1,9 @@
-"""The network: a frozen CLIP-layout ResNet encoder, a learned decoder, and the zoo of trained pairs."""
+"""The network: a frozen CLIP-layout ResNet encoder, a trained decoder, and the zoo of trained models.
 
-from ctdenoise.models.augmentation import ProgressiveFeatureAugmentation
-from ctdenoise.models.baselines import REDCNN, DnCNN
-from ctdenoise.models.decoder import FeatureDecoder
-from ctdenoise.models.denoiser import ClipDenoiser, NetworkConfig, build_network
-from ctdenoise.models.encoder import ClipResNetEncoder, FeatureEncoder, TimmResNetEncoder, build_encoder
+The names listed in ``__init__.pyi`` are imported when they are first used, so that code which only looks up a model
+does not import torch.
+"""
 
-__all__ = [
-    "REDCNN",
-    "ClipDenoiser",
-    "ClipResNetEncoder",
-    "DnCNN",
-    "FeatureDecoder",
-    "FeatureEncoder",
-    "NetworkConfig",
-    "ProgressiveFeatureAugmentation",
-    "TimmResNetEncoder",
-    "build_encoder",
-    "build_network",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

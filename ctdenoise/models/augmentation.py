@@ -9,14 +9,19 @@ from torch import Tensor, nn
 
 
 class ProgressiveFeatureAugmentation(nn.Module):
-    """Multiply feature i (1…4, never the image) element-wise by N(1, (i·γ)²), in training only.
+    """Multiply feature map i (1…4, not the image) element-wise by samples of N(1, (i·γ)²), in training only.
 
-    Deeper features are disturbed more, so that the decoder cannot lean on what one noise does to them.
+    Deeper maps are perturbed more, so that the decoder does not adapt to how the training noise changes the features.
 
     Parameters
     ----------
     gamma
-        γ ≥ 0; the paper uses 0.025 for synthetic noise and CT, 0.05 for camera noise. 0 turns it off.
+        γ ≥ 0; the paper uses 0.025 for synthetic noise and CT, 0.05 for camera noise. 0 turns the augmentation off.
+
+    Raises
+    ------
+    ValueError
+        If `gamma` is negative.
     """
 
     def __init__(self, gamma: float = 0.025) -> None:
@@ -26,7 +31,7 @@ class ProgressiveFeatureAugmentation(nn.Module):
         self.gamma = gamma
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Return the features, augmented if the module is in training mode; the first one, the image, as it is."""
+        """Return the features, multiplied by noise in training mode; the first one, the image, is never changed."""
         if not self.training or self.gamma == 0:
             return list(features)
         image, *maps = features

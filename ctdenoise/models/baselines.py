@@ -1,4 +1,4 @@
-"""Networks to compare with: same data, noise, steps and seeds, no frozen encoder."""
+"""Baseline networks without an encoder, trained with the same data, noise, steps and seeds for comparison."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from torch import Tensor, nn
 
 
 class DnCNN(nn.Module):
-    """*Beyond a Gaussian Denoiser* (Zhang et al., IEEE TIP 2017): 17 layers that predict the noise.
+    """DnCNN, *Beyond a Gaussian Denoiser* (Zhang et al., IEEE TIP 2017): 17 layers that predict the noise.
 
     Parameters
     ----------
     channels
-        Of the image; 1 for CT, 3 for colour.
+        Number of image channels; 1 for CT, 3 for colour.
     """
 
     def __init__(self, channels: int = 1) -> None:
@@ -22,20 +22,21 @@ class DnCNN(nn.Module):
         self.noise = nn.Sequential(*layers, nn.Conv2d(64, channels, 3, padding=1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Denoise ``[B, C, H, W]``, any size."""
+        """Denoise ``[B, C, H, W]`` of any height and width."""
         clean: Tensor = image - self.noise(image)
         return clean
 
 
 class REDCNN(nn.Module):
-    """*Low-Dose CT with a Residual Encoder-Decoder CNN* (Chen et al., IEEE TMI 2017).
+    """RED-CNN, *Low-Dose CT with a Residual Encoder-Decoder CNN* (Chen et al., IEEE TMI 2017).
 
-    Five 5×5 convolutions and five transposed ones of 96 filters, unpadded, with three additive shortcuts.
+    Five unpadded 5×5 convolutions and five transposed convolutions, 96 filters each, with three additive skip
+    connections.
 
     Parameters
     ----------
     channels
-        Of the image; 1 for CT, 3 for colour.
+        Number of image channels; 1 for CT, 3 for colour.
     """
 
     def __init__(self, channels: int = 1) -> None:
@@ -45,12 +46,12 @@ class REDCNN(nn.Module):
         self.act = nn.ReLU()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Denoise ``[B, C, H, W]``; H and W at least 21."""
+        """Denoise ``[B, C, H, W]``; H and W must be at least 21."""
         maps = [image]
         for layer in self.down:
             maps.append(self.act(layer(maps[-1])))
         x = maps[5]
-        for layer, shortcut in zip(self.up, (maps[4], None, maps[2], None, maps[0]), strict=True):
+        for layer, skip in zip(self.up, (maps[4], None, maps[2], None, maps[0]), strict=True):
             x = layer(x)
-            x = self.act(x if shortcut is None else x + shortcut)
+            x = self.act(x if skip is None else x + skip)
         return x

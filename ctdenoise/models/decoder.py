@@ -1,4 +1,4 @@
-"""The learnable decoder: dense features back to a clean image (paper §3.2)."""
+"""The trained decoder: from the encoder's feature maps to a denoised image (paper §3.2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 def _conv_block(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Two bias-free 3×3 convolutions, each followed by LeakyReLU 0.2."""
+    """Return two bias-free 3×3 convolutions, each followed by a LeakyReLU of slope 0.2."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
         nn.LeakyReLU(0.2, inplace=True),
@@ -20,25 +20,32 @@ def _conv_block(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class FeatureDecoder(nn.Module):
-    """Four times ×2 upsampling with skip connections, bias-free and without a global residual.
+    """Four ×2 upsampling blocks with skip connections, without biases and without a global residual connection.
 
-    Bias-free makes it positively homogeneous: features scaled by a > 0 give an image scaled by a. The last block, at
-    full resolution, never computes in less than float32, whatever autocast says: a step of bfloat16 is 8 HU at 0 HU.
+    Without biases the decoder is positively homogeneous: features scaled by a > 0 give an image scaled by a. The last
+    block, at full resolution, always computes in float32 or better, also under autocast: one step of bfloat16 is 8 HU
+    at 0 HU.
 
     Parameters
     ----------
     channels
-        The encoder's channel counts at 1/1, 1/2, 1/4, 1/8, 1/16; ``(3, 64, 256, 512, 1024)`` for RN50, which
-        gives the paper's widths 512, 256, 128, 64, 64.
+        Channel counts of the encoder's maps at 1/1, 1/2, 1/4, 1/8 and 1/16; ``(3, 64, 256, 512, 1024)`` for RN50,
+        which gives the paper's decoder widths 512, 256, 128, 64, 64.
     out_channels
-        1 for CT, 3 for colour.
+        Channels of the denoised image: 1 for CT, 3 for colour.
     align_corners
-        How bilinear upsampling places its samples. True is what published weights were trained with; False
-        (half-pixel) is the only one for which a tile gives what the whole image gives.
+        Sampling positions of bilinear upsampling, as in :func:`torch.nn.functional.interpolate`. The authors' weights
+        were trained with True; only with False (half-pixel centres) does a tile give the same result as the whole
+        image.
     levels
-        How many of the encoder's maps are used, finest first: 4 in the paper, fewer for its ablation.
+        Number of feature maps used, finest first: 4 in the paper, fewer in its ablation.
     image_feature
-        Whether the noisy image itself is a feature, as in the paper; False for its ablation.
+        Whether the noisy image is also given to the last block, as in the paper; False for its ablation.
+
+    Raises
+    ------
+    ValueError
+        If `levels` is not 1 to 4.
     """
 
     def __init__(
@@ -66,28 +73,28 @@ class FeatureDecoder(nn.Module):
         self.last = nn.Conv2d(widths[-1], out_channels, 3, padding=1, bias=False)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Decode.
+        """Reconstruct the image from the features.
 
         Parameters
         ----------
         features
-            The encoder's five maps, finest first.
+            The image and the encoder's four feature maps, finest first.
 
         Returns
         -------
         Tensor
-            ``[B, out_channels, H, W]``, in the units of the input image, float32, not clamped.
+            ``[B, out_channels, H, W]`` float32, in the units of the input image, not clamped.
         """
         image, *maps = features[: self.levels + 1]
         x = self.bottleneck(maps[-1].to(next(self.bottleneck.parameters()).dtype))
         for block, skip in zip(self.up, reversed(maps[:-1]), strict=False):
-            kind = next(block.parameters()).dtype
-            x = block(torch.cat((self._upsample(x).to(kind), skip.to(kind)), dim=1))
+            dtype = next(block.parameters()).dtype
+            x = block(torch.cat((self._upsample(x).to(dtype), skip.to(dtype)), dim=1))
         with torch.autocast(x.device.type, enabled=False):
-            exact = torch.promote_types(x.dtype, torch.float32)
-            x = self._upsample(x.to(exact))
+            dtype = torch.promote_types(x.dtype, torch.float32)
+            x = self._upsample(x.to(dtype))
             if self.image_feature:
-                x = torch.cat((x, image.to(exact)), dim=1)
+                x = torch.cat((x, image.to(dtype)), dim=1)
             clean: Tensor = self.last(self.up[-1](x))
         return clean
 

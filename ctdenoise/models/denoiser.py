@@ -1,59 +1,59 @@
-"""The whole network: grey input, frozen encoder, feature augmentation, decoder."""
+"""The complete network: grey input, frozen encoder, feature augmentation, decoder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ctdenoise.models.augmentation import ProgressiveFeatureAugmentation
 from ctdenoise.models.baselines import REDCNN, DnCNN
+from ctdenoise.models.choices import Architecture, BatchNormMode, GreyInput
 from ctdenoise.models.decoder import FeatureDecoder
-from ctdenoise.models.encoder import BatchNormMode, FeatureEncoder, build_encoder
+from ctdenoise.models.encoder import FeatureEncoder, build_encoder
 from ctdenoise.models.lite import LiteDenoiser
 from ctdenoise.models.residual import add_difference
 
-#: The deepest map is at 1/16, so the network takes sizes that are multiples of it.
+#: Height and width of the network's input must be multiples of this: the encoder's deepest map is at 1/16.
 SIZE_MULTIPLE = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """What determines the layout of a network, as stored beside its weights.
+    """The layout of a network, as stored beside its weights.
 
     Parameters
     ----------
     architecture
-        ``"clip"`` is the paper's; without an encoder are ``"lite"``, its student, of which `out_channels` and
-        `residual` hold, and the baselines ``"dncnn"`` and ``"redcnn"``, of which only `out_channels` holds.
+        See :class:`~ctdenoise.models.choices.Architecture`. Of the parameters below, ``lite`` uses `out_channels` and
+        `residual`; ``dncnn`` and ``redcnn`` use `out_channels`.
     encoder
-        A layout :func:`~ctdenoise.models.encoder.build_encoder` knows; None for the others.
+        Name of the encoder's layout for :func:`~ctdenoise.models.encoder.build_encoder`; None unless `architecture` is
+        ``clip``.
     grey_input
-        How one channel becomes the encoder's three: ``"conv"`` learns a bias-free 1×1 convolution, as the paper
-        does for CT; ``"repeat"`` repeats the channel.
+        See :class:`~ctdenoise.models.choices.GreyInput`.
     out_channels
-        1 for CT and grey images, 3 for colour.
+        Channels of the denoised image: 1 for CT and grey images, 3 for colour.
     align_corners, levels, image_feature
         See :class:`~ctdenoise.models.decoder.FeatureDecoder`.
     residual
-        0 is the paper's: the decoder gives the image. N, odd, is our own: it gives the difference to the image, less
-        its mean over squares of N × N pixels. Noise has no mean there, so that the mean HU of a region stay what they
-        are by construction; and training, which starts from the image, learns noise instead of forever correcting
-        its mean (noise is 0.1 to 2 % of the range of HU).
+        0: the decoder's output is the denoised image, as in the paper. An odd number N: the decoder's output minus its
+        moving average over N × N pixels is added to the input image. This keeps the mean HU of regions, because noise
+        has zero mean over such a window. It also speeds up training, which starts at the input image: noise is 0.1 to
+        2 % of the range of HU, so without it most updates correct the mean.
 
     Raises
     ------
     ValueError
-        If a value is none of these, or they contradict one another.
+        If a value is not allowed, or values contradict each other.
     """
 
-    architecture: Literal["clip", "lite", "dncnn", "redcnn"] = "clip"
+    architecture: Architecture = Architecture.CLIP
     encoder: str | None = None
-    grey_input: Literal["conv", "repeat"] = "repeat"
+    grey_input: GreyInput = GreyInput.REPEAT
     out_channels: int = 1
     align_corners: bool = False
     levels: int = 4
@@ -61,16 +61,15 @@ class NetworkConfig:
     residual: int = 0
 
     def __post_init__(self) -> None:
-        if self.architecture not in ("clip", "lite", "dncnn", "redcnn"):
-            raise ValueError(f"architecture: expected 'clip', 'lite', 'dncnn' or 'redcnn', found {self.architecture!r}")
-        if (self.encoder is None) == (self.architecture == "clip"):
-            wanted = "an encoder" if self.architecture == "clip" else "no encoder"
-            raise ValueError(f"architecture {self.architecture!r}: expected {wanted}, found {self.encoder!r}")
+        # Configurations and model.json have plain strings.
+        object.__setattr__(self, "architecture", Architecture(self.architecture))
+        object.__setattr__(self, "grey_input", GreyInput(self.grey_input))
+        if (self.encoder is None) == (self.architecture is Architecture.CLIP):
+            expected = "an encoder" if self.architecture is Architecture.CLIP else "no encoder"
+            raise ValueError(f"architecture '{self.architecture}': expected {expected}, found {self.encoder!r}")
         if self.residual < 0 or (self.residual and self.residual % 2 == 0):
             raise ValueError(f"residual: expected 0 or an odd number, found {self.residual}")
-        if self.grey_input not in ("conv", "repeat"):
-            raise ValueError(f"grey_input: expected 'conv' or 'repeat', found {self.grey_input!r}")
-        if self.grey_input == "conv" and self.out_channels != 1:
+        if self.grey_input is GreyInput.CONV and self.out_channels != 1:
             raise ValueError(
                 "grey_input='conv' is for grey images: expected out_channels=1, "
                 f"found {self.out_channels}; use grey_input='repeat' for colour"
@@ -78,19 +77,20 @@ class NetworkConfig:
 
     @property
     def in_channels(self) -> int:
-        """Channels of the image the network is given."""
-        return 3 if self.architecture == "clip" and self.grey_input == "repeat" else self.out_channels
+        """Number of channels of the network's input image."""
+        repeated = self.architecture is Architecture.CLIP and self.grey_input is GreyInput.REPEAT
+        return 3 if repeated else self.out_channels
 
 
 class ClipDenoiser(nn.Module):
-    """*Transfer CLIP for Generalizable Image Denoising*: frozen features, learned decoder.
+    """The network of *Transfer CLIP for Generalizable Image Denoising*: frozen encoder, trained decoder.
 
     Parameters
     ----------
     encoder
-        Gives the five dense features.
+        Gives the image and its four feature maps.
     decoder
-        Takes them to a clean image.
+        Reconstructs the denoised image from them.
     grey_input, residual, gamma
         See :class:`NetworkConfig` and
         :class:`~ctdenoise.models.augmentation.ProgressiveFeatureAugmentation`.
@@ -101,37 +101,37 @@ class ClipDenoiser(nn.Module):
         encoder: FeatureEncoder,
         decoder: FeatureDecoder,
         *,
-        grey_input: Literal["conv", "repeat"] = "repeat",
+        grey_input: GreyInput = GreyInput.REPEAT,
         residual: int = 0,
         gamma: float = 0.025,
     ) -> None:
         super().__init__()
         self.residual = residual
-        self.grey_input = nn.Conv2d(1, 3, 1, bias=False) if grey_input == "conv" else None
+        self.grey_input = nn.Conv2d(1, 3, 1, bias=False) if GreyInput(grey_input) is GreyInput.CONV else None
         self.encoder = encoder
         self.augmentation = ProgressiveFeatureAugmentation(gamma)
         self.decoder = decoder
 
     def forward(self, image: Tensor) -> Tensor:
-        """Denoise.
+        """Denoise a batch of images.
 
         Parameters
         ----------
         image
-            ``[B, 1, H, W]``, or ``[B, 3, H, W]`` where the grey input is repetition; values around [0, 1]
-            (not clamped); H and W multiples of 16.
+            ``[B, 1, H, W]``, or also ``[B, 3, H, W]`` if `grey_input` is ``repeat``; values nominally in [0, 1], not
+            clamped; H and W multiples of 16.
 
         Returns
         -------
         Tensor
-            ``[B, out_channels, H, W]``, same units, not clamped.
+            ``[B, out_channels, H, W]``, in the units of the input, not clamped.
         """
-        coloured = image
+        three_channels = image
         if self.grey_input is not None:
-            coloured = self.grey_input(image)
+            three_channels = self.grey_input(image)
         elif image.shape[1] == 1:
-            coloured = image.expand(-1, 3, -1, -1)
-        decoded: Tensor = self.decoder(self.augmentation(self.encoder(coloured)))
+            three_channels = image.expand(-1, 3, -1, -1)
+        decoded: Tensor = self.decoder(self.augmentation(self.encoder(three_channels)))
         if not self.residual:
             return decoded
         return add_difference(image, decoded, self.residual)
@@ -141,7 +141,7 @@ def build_network(
     config: NetworkConfig,
     *,
     gamma: float = 0.025,
-    batch_norm: BatchNormMode = "frozen",
+    batch_norm: str = BatchNormMode.FROZEN,
     trainable_encoder: bool = False,
     seed: int | None = None,
 ) -> nn.Module:
@@ -152,17 +152,20 @@ def build_network(
     config
         The layout.
     gamma, batch_norm, trainable_encoder
-        Matter in training only, and to a :class:`ClipDenoiser` only.
+        See :class:`ClipDenoiser` and :class:`~ctdenoise.models.encoder.FeatureEncoder`; they affect training only, and
+        other architectures ignore them.
     seed
-        Makes the initial weights repeatable without touching torch's global generator.
+        Seed of the initial weights; None draws them from torch's global generator, which a seed leaves unchanged.
     """
-    with torch.random.fork_rng(enabled=seed is not None):
+    # The initial weights are drawn on the CPU; torch.manual_seed would also reseed the generators of GPUs.
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
-            torch.manual_seed(seed)
-        if config.architecture == "lite":
+            torch.default_generator.manual_seed(seed)
+        if config.architecture is Architecture.LITE:
             return LiteDenoiser(config.out_channels, residual=config.residual)
         if config.encoder is None:
-            return {"dncnn": DnCNN, "redcnn": REDCNN}[config.architecture](config.out_channels)
+            baselines = {Architecture.DNCNN: DnCNN, Architecture.REDCNN: REDCNN}
+            return baselines[config.architecture](config.out_channels)
         encoder = build_encoder(config.encoder, batch_norm=batch_norm, trainable=trainable_encoder)
         decoder = FeatureDecoder(
             encoder.channels,
@@ -177,11 +180,35 @@ def build_network(
 
 
 def apply_to_any_size(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
-    """Send ``[B, C, H, W]`` of any size through a network, reflected at the edges to multiples of 16."""
+    """Apply a network to images of any size, extended by reflection to multiples of :data:`SIZE_MULTIPLE`.
+
+    Parameters
+    ----------
+    network
+        Takes and returns ``[B, C, H, W]``, H and W multiples of :data:`SIZE_MULTIPLE`.
+    image
+        ``[B, C, H, W]``.
+
+    Returns
+    -------
+    Tensor
+        The network's output, cropped to the height and width of `image`.
+    """
     rows, columns = image.shape[-2:]
-    margins = ((0, 0), (0, 0), (0, -rows % SIZE_MULTIPLE), (0, -columns % SIZE_MULTIPLE))
-    if any(after for _, after in margins):
-        # NumPy reflects as often as it takes; torch refuses margins larger than the image.
-        image = torch.from_numpy(np.pad(image.cpu().numpy(), margins, mode="reflect")).to(image.device)
-    clean: Tensor = network(image.contiguous(memory_format=torch.channels_last))[..., :rows, :columns]
+    extended = _extend(_extend(image, axis=-2), axis=-1)
+    clean: Tensor = network(extended.contiguous(memory_format=torch.channels_last))[..., :rows, :columns]
     return clean
+
+
+def _extend(image: Tensor, *, axis: int) -> Tensor:
+    """Extend `axis` at its end, by reflection, to the next multiple of :data:`SIZE_MULTIPLE`."""
+    length = image.shape[axis]
+    missing = -length % SIZE_MULTIPLE
+    while missing:
+        # One reflection gives at most length - 1 pixels; a single pixel has nothing to reflect and is repeated.
+        margin = min(missing, max(1, length - 1))
+        padding = (0, margin, 0, 0) if axis == -1 else (0, 0, 0, margin)
+        image = F.pad(image, padding, mode="reflect" if length > 1 else "replicate")
+        missing -= margin
+        length += margin
+    return image

@@ -1,16 +1,15 @@
-"""Dense features of a ResNet image encoder at 1/1, 1/2, 1/4, 1/8 and 1/16 (paper §3.1)."""
+"""Image encoders: ResNets that return their feature maps at 1/1, 1/2, 1/4, 1/8 and 1/16 (paper §3.1)."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
 
-import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
-BatchNormMode = Literal["frozen", "adapt"]
+from ctdenoise.models.choices import BatchNormMode
 
-#: open_clip's ModifiedResNets: residual blocks in layer1…layer3, and stem width.
+#: open_clip's ModifiedResNets: number of residual blocks in layer1…layer3, and number of stem channels.
 CLIP_RESNETS: dict[str, tuple[tuple[int, int, int], int]] = {
     "RN50": ((3, 4, 6), 64),
     "RN101": ((3, 4, 23), 64),
@@ -20,38 +19,45 @@ CLIP_RESNETS: dict[str, tuple[tuple[int, int, int], int]] = {
 
 
 class FeatureEncoder(nn.Module, ABC):
-    """What the decoder needs of an encoder: five maps and their channel counts.
+    """Base class of encoders: returns the image and four feature maps.
 
     Sub-classes set `channels` and implement :meth:`features`.
 
     Parameters
     ----------
     batch_norm
-        ``"frozen"``: running statistics never change and are always the ones used, also after ``model.train()``.
-        ``"adapt"``: in training, BatchNorm uses batch statistics and its running statistics drift, as happens in
-        the paper's reference implementation although its parameters do not require gradients.
+        See :class:`~ctdenoise.models.choices.BatchNormMode`; ``frozen`` also holds after ``model.train()``.
     trainable
-        Let the weights learn. Off in the paper; on for pre-training an encoder and for the unfrozen ablation.
+        Whether the encoder's weights require gradients: False in the paper; True to pre-train an encoder, and for the
+        ablation with an unfrozen encoder.
+
+    Attributes
+    ----------
+    channels
+        Channel counts of the image and the four feature maps, finest first.
+
+    Raises
+    ------
+    ValueError
+        If `batch_norm` is not one of its values.
     """
 
     channels: tuple[int, ...]
 
-    def __init__(self, *, batch_norm: BatchNormMode = "frozen", trainable: bool = False) -> None:
+    def __init__(self, *, batch_norm: str = BatchNormMode.FROZEN, trainable: bool = False) -> None:
         super().__init__()
-        if batch_norm not in ("frozen", "adapt"):
-            raise ValueError(f"batch_norm: expected 'frozen' or 'adapt', found {batch_norm!r}")
-        self.batch_norm = batch_norm
+        self.batch_norm = BatchNormMode(batch_norm)
         self.trainable = trainable
 
     def freeze(self) -> None:
-        """Apply `trainable` and `batch_norm` to the layers; sub-classes call it once these exist."""
+        """Apply `trainable` and `batch_norm` to the layers; sub-classes call it after they have created them."""
         self.requires_grad_(self.trainable)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> FeatureEncoder:
-        """Switch to training mode, in which frozen BatchNorm layers stay in evaluation."""
+        """Set training mode; frozen BatchNorm layers stay in evaluation mode."""
         super().train(mode)
-        if self.batch_norm == "frozen":
+        if self.batch_norm is BatchNormMode.FROZEN:
             for module in self.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
@@ -59,34 +65,36 @@ class FeatureEncoder(nn.Module, ABC):
 
     @abstractmethod
     def features(self, image: Tensor) -> list[Tensor]:
-        """Return the maps at 1/2, 1/4, 1/8 and 1/16 of `image`."""
+        """Return the feature maps of `image` at 1/2, 1/4, 1/8 and 1/16."""
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Encode an image.
+        """Encode a batch of images.
 
         Parameters
         ----------
         image
-            ``[B, 3, H, W]``, values around [0, 1], without CLIP's mean/std normalisation (paper §3.1);
-            H and W are multiples of 16.
+            ``[B, 3, H, W]``, values nominally in [0, 1], without CLIP's mean/std normalisation (paper §3.1);
+            H and W multiples of 16.
 
         Returns
         -------
         list of Tensor
-            The image itself ``[B, 3, H, W]`` and the maps at 1/2, 1/4, 1/8 and 1/16.
+            The image itself, ``[B, 3, H, W]``, and the feature maps at 1/2, 1/4, 1/8 and 1/16.
         """
         return [image, *self.features(image)]
 
 
 class ClipResNetEncoder(FeatureEncoder):
-    """open_clip's ``ModifiedResNet`` without layer4 and attention pool.
+    """open_clip's ``ModifiedResNet`` without layer4 and attention pooling.
 
-    The stem map is taken *before* its average pool, at 1/2, which open_clip does not expose.
+    The map at 1/2 is the stem's output *before* its average pooling, which open_clip does not expose.
 
     Parameters
     ----------
     name
         ``RN50`` (the paper's), ``RN101``, ``RN50x4`` or ``RN50x16``.
+    batch_norm, trainable
+        See :class:`FeatureEncoder`.
     """
 
     conv1: nn.Module
@@ -103,12 +111,12 @@ class ClipResNetEncoder(FeatureEncoder):
     layer2: nn.Module
     layer3: nn.Module
 
-    def __init__(self, name: str = "RN50", *, batch_norm: BatchNormMode = "frozen", trainable: bool = False) -> None:
+    def __init__(self, name: str = "RN50", *, batch_norm: str = BatchNormMode.FROZEN, trainable: bool = False) -> None:
         super().__init__(batch_norm=batch_norm, trainable=trainable)
         from open_clip.modified_resnet import ModifiedResNet
 
         blocks, width = CLIP_RESNETS[name]
-        # Heads and output size shape only what is dropped on the next lines.
+        # output_dim and heads concern only the layers that the next line deletes.
         resnet = ModifiedResNet(layers=(*blocks, 1), output_dim=1, heads=1, width=width)
         del resnet.layer4, resnet.attnpool
         self.channels = (3, width, 4 * width, 8 * width, 16 * width)
@@ -117,7 +125,7 @@ class ClipResNetEncoder(FeatureEncoder):
         self.freeze()
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """Return the stem map before its average pool, and those of layer1, layer2 and layer3."""
+        """Return the outputs of the stem (before average pooling), layer1, layer2 and layer3."""
         stem = self.act1(self.bn1(self.conv1(image)))
         stem = self.act2(self.bn2(self.conv2(stem)))
         stem = self.act3(self.bn3(self.conv3(stem)))
@@ -127,20 +135,22 @@ class ClipResNetEncoder(FeatureEncoder):
 
 
 class TimmResNetEncoder(FeatureEncoder):
-    """A timm ResNet (torchvision's layout and tensor names), for the paper's comparison of representations.
+    """A timm ResNet (torchvision's layout and tensor names), for the paper's comparison of encoders.
 
     Parameters
     ----------
     name
         A timm model whose first four feature maps are at 1/2, 1/4, 1/8 and 1/16, e.g. ``resnet50``.
+    batch_norm, trainable
+        See :class:`FeatureEncoder`.
 
     Raises
     ------
     ValueError
-        If the model's maps are at other scales.
+        If the model's feature maps are at other scales.
     """
 
-    def __init__(self, name: str, *, batch_norm: BatchNormMode = "frozen", trainable: bool = False) -> None:
+    def __init__(self, name: str, *, batch_norm: str = BatchNormMode.FROZEN, trainable: bool = False) -> None:
         super().__init__(batch_norm=batch_norm, trainable=trainable)
         import timm
 
@@ -157,13 +167,20 @@ class TimmResNetEncoder(FeatureEncoder):
         return maps
 
 
-def build_encoder(name: str, *, batch_norm: BatchNormMode = "frozen", trainable: bool = False) -> FeatureEncoder:
-    """Build an encoder, randomly initialised: a CLIP ResNet by its open_clip name, else a timm ResNet by its own.
+def build_encoder(name: str, *, batch_norm: str = BatchNormMode.FROZEN, trainable: bool = False) -> FeatureEncoder:
+    """Build an encoder with random weights.
+
+    Parameters
+    ----------
+    name
+        A CLIP ResNet's name in open_clip (``RN50``, ``RN101``, ``RN50x4``, ``RN50x16``), or the name of a timm ResNet.
+    batch_norm, trainable
+        See :class:`FeatureEncoder`.
 
     Raises
     ------
     ValueError
-        If neither knows the name.
+        If there is no encoder of that name.
     """
     if name in CLIP_RESNETS:
         return ClipResNetEncoder(name, batch_norm=batch_norm, trainable=trainable)
@@ -174,22 +191,19 @@ def build_encoder(name: str, *, batch_norm: BatchNormMode = "frozen", trainable:
     raise ValueError(f"encoder: expected one of {', '.join(CLIP_RESNETS)} or a timm ResNet, found {name!r}")
 
 
-@torch.no_grad()
 def calibrate_batch_norm(encoder: FeatureEncoder, images: Tensor) -> None:
-    """Set the running statistics to those of a batch of images, as a randomly initialised encoder needs.
+    """Set the BatchNorm running statistics of an encoder with random weights to those of a batch of images.
 
     Parameters
     ----------
+    encoder
+        Its running statistics are replaced, also if they are frozen.
     images
-        ``[B, 3, H, W]``, values around [0, 1].
+        ``[B, 3, H, W]``, values nominally in [0, 1].
     """
-    norms = [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative average: one batch gives exactly its statistics
-        norm.train()
-    encoder(images)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    encoder.train(encoder.training)
+    mode, encoder.batch_norm = encoder.batch_norm, BatchNormMode.ADAPT
+    try:
+        update_bn([images], encoder)
+    finally:
+        encoder.batch_norm = mode
+        encoder.train(encoder.training)

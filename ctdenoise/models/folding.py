@@ -1,4 +1,4 @@
-"""A network as it is run: BatchNorm folded into the convolutions, the coarse maps in half precision where that pays."""
+"""Faster inference: fold BatchNorm into the convolutions, compute the coarse decoder maps in half precision."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ctdenoise.models.denoiser import ClipDenoiser
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """Return a copy for inference in which each BatchNorm layer is part of the convolution before it.
+    """Return a copy for inference in which each BatchNorm layer is folded into the convolution before it.
 
-    Exact but for float32 rounding. A network without such layers is returned itself.
+    The result is the same except for float32 rounding. A network without BatchNorm layers is returned unchanged, not
+    copied.
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return network
@@ -29,11 +30,18 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 
 
 def halve_coarse(network: ClipDenoiser, dtype: torch.dtype) -> ClipDenoiser:
-    """Return a copy whose decoder computes its maps at 1/16, 1/8 and 1/4 in a type of half precision.
+    """Return a copy whose decoder computes its maps at 1/16, 1/8 and 1/4 in half precision.
 
-    They are a third of all work, say little of the noise, and their rounding moves HU by about 0.01. What must stay
-    float32: the image and the maps at 1/2, as a step of bfloat16 is 8 HU at 0 HU, and the encoder, whose last layer
-    turns rounding into 2 HU where there is metal.
+    These maps are a third of the computation, and rounding them changes HU by about 0.01. The maps at 1/2 and 1/1 stay
+    in float32, because one step of bfloat16 is 8 HU at 0 HU; so does the encoder, whose last layer amplifies rounding
+    to 2 HU at metal.
+
+    Parameters
+    ----------
+    network
+        The network.
+    dtype
+        ``torch.bfloat16`` or ``torch.float16``.
     """
     halved = deepcopy(network)
     for block in (halved.decoder.bottleneck, *halved.decoder.up[:-2]):

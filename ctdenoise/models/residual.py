@@ -1,4 +1,4 @@
-"""What a network finds in an image, added to it so that no region's mean changes."""
+"""Residual connection that preserves local means."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ from torch import Tensor
 
 
 def add_difference(image: Tensor, difference: Tensor, side: int) -> Tensor:
-    """Return ``image + difference`` less the difference's mean over squares of `side` pixels.
+    """Return ``image + difference - mean``, where ``mean`` is the moving average of the difference.
+
+    Subtracting the moving average keeps the mean HU of regions larger than the window.
 
     Parameters
     ----------
     image, difference
-        ``[B, C, H, W]``; an image of more channels gives its first.
+        ``[B, C, H, W]``; if the image has more channels than the difference, its first channels are used.
     side
-        An odd number of pixels; at the edges the mean is over what there is of the square.
+        Side of the square averaging window in pixels, odd. At the edges only the pixels inside the image are averaged.
+
+    Returns
+    -------
+    Tensor
+        ``[B, C, H, W]``, as many channels as `difference`.
     """
-    # A mean over windows is a product with a band matrix: exact, as fast everywhere, and the same on a tile.
+    # A moving average is a product with a band matrix. Unlike a cumulative sum it is exact in float32, and unlike
+    # pooling it is equally fast in every engine; a tile gives the same values as the whole image.
     with torch.autocast(image.device.type, enabled=False):
         rows, columns = (_band(difference, axis, side) for axis in (-2, -1))
         mean = rows @ difference @ columns.T
@@ -24,7 +32,7 @@ def add_difference(image: Tensor, difference: Tensor, side: int) -> Tensor:
 
 
 def _band(image: Tensor, axis: int, side: int) -> Tensor:
-    """``[N, N]`` that averages `side` neighbours along an axis of N pixels."""
+    """Return the ``[N, N]`` matrix of a moving average over `side` pixels along an axis of N pixels."""
     index = torch.arange(image.shape[axis], device=image.device)
     near = ((index[:, None] - index).abs() <= side // 2).to(image.dtype)
     return near / near.sum(dim=1, keepdim=True)

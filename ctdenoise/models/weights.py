@@ -1,4 +1,4 @@
-"""Weights files: our own safetensors, and the formats in which encoders come; every key accounted for."""
+"""Reading and writing of weights files: safetensors, and the formats in which encoders are published."""
 
 from __future__ import annotations
 
@@ -13,30 +13,44 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ctdenoise.errors import InputError
+from ctdenoise.files import atomic_path
 from ctdenoise.models.encoder import FeatureEncoder, TimmResNetEncoder
 
-#: Under these names training scripts put the state dict into a checkpoint.
-_WRAPPERS = ("state_dict", "params", "model", "teacher")
-#: The image encoder among others: CLIP's, MoCo v3's, DINO's, AugNet's.
-_TOWERS = ("visual.", "base_encoder.", "backbone.", "pre.")
-#: Behind layer3, and counters: never needed.
-_UNUSED = ("layer4.", "attnpool.", "fc.", "head.")
+#: Keys under which training scripts store the state dict in a checkpoint.
+_STATE_KEYS = ("state_dict", "params", "model", "teacher")
+#: Prefixes of the image encoder's tensors in checkpoints that hold more: CLIP, MoCo v3, DINO, AugNet.
+_ENCODER_PREFIXES = ("visual.", "base_encoder.", "backbone.", "pre.")
+#: Layers after layer3, which the decoder does not use.
+_UNUSED_LAYERS = ("layer4.", "attnpool.", "fc.", "head.")
+#: Number of tensor names that an error message lists.
+_LISTED = 3
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path, *, dtype: torch.dtype = torch.float16) -> None:
-    """Write weights: convolutions as `dtype`, everything one-dimensional (BatchNorm) as float32.
+    """Write weights as safetensors, atomically.
 
-    The file gets its final name only when it is whole.
+    Parameters
+    ----------
+    state
+        Tensors by name. One-dimensional ones (BatchNorm, biases) are stored as float32, batch counters are left out.
+    path
+        The file; its folder must exist.
+    dtype
+        Data type in which the other tensors (convolutions) are stored.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    save_file(_pack(state, dtype), partial)
-    partial.replace(path)
+    with atomic_path(path) as partial:
+        save_file(_pack(state, dtype), partial)
 
 
 def _pack(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
@@ -48,17 +62,17 @@ def _pack(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def decoder_state(network: nn.Module) -> dict[str, Tensor]:
-    """Return the weights that are not the encoder's: what a decoder file holds."""
+    """Return the tensors of a decoder file: all of the network except the encoder's."""
     return {name: value for name, value in network.state_dict().items() if not name.startswith("encoder.")}
 
 
 def check_encoder(encoder: nn.Module, path: Path) -> None:
-    """Make sure that a weights file holds what saving `encoder` would write.
+    """Check that a weights file holds the tensors of `encoder`, as :func:`save_weights` stores them in float16.
 
     Raises
     ------
     InputError
-        If it does not.
+        If its tensors differ.
     """
     stored = load_file(path)
     packed = _pack(encoder.state_dict(), torch.float16)
@@ -66,7 +80,7 @@ def check_encoder(encoder: nn.Module, path: Path) -> None:
         raise InputError(
             "expected the encoder this decoder was trained on, found other weights",
             path=path,
-            hint="write the model beside an encoder file of its own",
+            hint="choose another name for the encoder file",
         )
 
 
@@ -76,26 +90,31 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Parameters
     ----------
     path
-        safetensors; what ``torch.save`` wrote, bare or wrapped as training scripts do; a TorchScript archive, as
-        OpenAI publishes CLIP.
+        A safetensors file; a state dict written by ``torch.save``, also inside a checkpoint; or a TorchScript archive,
+        as OpenAI publishes CLIP.
+
+    Returns
+    -------
+    dict
+        Tensors by name, without the prefix ``module.`` of parallel training.
 
     Raises
     ------
     InputError
-        If it cannot be read, or holds something else.
+        If it cannot be read, or holds no tensors by name.
     """
     if not path.is_file():
-        raise InputError("expected a weights file, found nothing there", path=path)
+        raise InputError("expected a weights file, found no file", path=path)
     try:
         content = _read(path)
-    except Exception as error:  # a damaged file makes the readers stumble over anything
+    except Exception as error:  # the readers raise many kinds of errors for damaged files
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"expected weights as safetensors, PyTorch state dict or TorchScript archive, found: {first_line}",
             path=path,
-            hint="the file may be damaged or cut off; pickles that need code of their own are refused",
+            hint="the file may be damaged or incomplete; pickles that would run code are refused",
         ) from error
-    while isinstance(content, Mapping) and (key := next((k for k in _WRAPPERS if k in content), None)):
+    while isinstance(content, Mapping) and (key := next((k for k in _STATE_KEYS if k in content), None)):
         content = content[key]
     if not isinstance(content, Mapping) or not content:
         raise InputError(f"expected tensors by name, found {type(content).__name__}", path=path)
@@ -114,22 +133,22 @@ def _read(path: Path) -> Any:
 
 
 def load_encoder(encoder: FeatureEncoder, path: Path) -> None:
-    """Load an encoder's weights from a file in any of the formats of :func:`read_state`.
+    """Load an encoder's weights from a file in one of the formats of :func:`read_state`.
 
-    Of CLIP, MoCo v3 and DINO the image tower is taken; what lies behind layer3 is left out. Kernels of networks for
-    volumes are summed over depth, which is what they do to a volume that is the same in every slice.
+    From a checkpoint of CLIP, MoCo v3 or DINO only the image encoder is loaded, and only up to layer3. Convolution
+    kernels of networks for volumes are summed over depth; that is their effect on a volume of identical slices.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or its tensors are not exactly the encoder's; lists what differs.
+        If the file cannot be read, or its tensors are not exactly the encoder's; names those that differ.
     """
     state = read_state(path)
-    tower = next((prefix for prefix in _TOWERS if any(name.startswith(prefix) for name in state)), "")
+    prefix = next((prefix for prefix in _ENCODER_PREFIXES if any(name.startswith(prefix) for name in state)), "")
     state = {
-        name.removeprefix(tower): value
+        name.removeprefix(prefix): value
         for name, value in state.items()
-        if name.startswith(tower) and not name.removeprefix(tower).startswith(_UNUSED)
+        if name.startswith(prefix) and not name.removeprefix(prefix).startswith(_UNUSED_LAYERS)
     }
     if isinstance(encoder, TimmResNetEncoder) and not any(name.startswith("body.") for name in state):
         state = {f"body.{name}": value for name, value in state.items()}
@@ -138,37 +157,55 @@ def load_encoder(encoder: FeatureEncoder, path: Path) -> None:
 
 
 def load_decoder(network: nn.Module, path: Path) -> None:
-    """Load a decoder's weights file: all of a network but its encoder.
+    """Load a decoder file: all tensors of a network except its encoder's.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or its tensors are not exactly the network's; lists what differs.
+        If the file cannot be read, or its tensors are not exactly the network's; names those that differ.
     """
     load_state(network, read_state(path), decoder_state(network), path)
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], names: Collection[str], path: Path) -> None:
-    """Load exactly the tensors `names` into `module`, as float32; counters of batches do not matter.
+    """Load tensors into a module as float32.
+
+    Parameters
+    ----------
+    module
+        The network or encoder.
+    state
+        Tensors by name; batch counters (``num_batches_tracked``) are ignored.
+    names
+        Names of the module's tensors that `state` must hold, no more and no fewer.
+    path
+        The file that `state` was read from, for the error message.
 
     Raises
     ------
     InputError
-        If `state` has others, fewer, or of other shapes; lists them. `path` is where they came from.
+        If names or shapes differ; names those that differ.
     """
     own = module.state_dict()
     state = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
-    wanted = {name: own[name].shape for name in names if not name.endswith("num_batches_tracked")}
+    expected = {name: own[name].shape for name in names if not name.endswith("num_batches_tracked")}
     found = {name: value.shape for name, value in state.items()}
-    complaints = [
-        f"{kind} {', '.join(sorted(keys))}"
-        for kind, keys in (("missing", wanted.keys() - found.keys()), ("surplus", found.keys() - wanted.keys()))
-        if keys
-    ] + [
-        f"{name} is {tuple(found[name])} instead of {tuple(wanted[name])}"
-        for name in sorted(wanted.keys() & found.keys())
-        if wanted[name] != found[name]
+    missing, unexpected = expected.keys() - found.keys(), found.keys() - expected.keys()
+    misshapen = [
+        f"{name} of shape {tuple(found[name])} instead of {tuple(expected[name])}"
+        for name in expected.keys() & found.keys()
+        if expected[name] != found[name]
     ]
-    if complaints:
-        raise InputError(f"weights of another network: {'; '.join(complaints)}", path=path)
+    differences = [
+        f"{label} {_shortened(entries)}"
+        for label, entries in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        if entries
+    ]
+    if differences:
+        raise InputError(f"weights of another network: {'; '.join(differences)}", path=path)
     module.load_state_dict({name: value.float() for name, value in state.items()}, strict=False)
+
+
+def _shortened(entries: Collection[str]) -> str:
+    shown = ", ".join(sorted(entries)[:_LISTED])
+    return f"{shown} and {len(entries) - _LISTED} more" if len(entries) > _LISTED else shown

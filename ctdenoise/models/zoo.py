@@ -1,4 +1,7 @@
-"""The zoo: models by name or folder; a model is an encoder file, a decoder file and ``model.json``."""
+"""The zoo of trained models: find, verify, load and save them.
+
+A model is a folder with ``model.json`` and a decoder file; the encoder file may be shared with other models.
+"""
 
 from __future__ import annotations
 
@@ -17,29 +20,30 @@ if TYPE_CHECKING:
 
     from ctdenoise.models.encoder import FeatureEncoder
 
-#: What ships: one folder a model, and ``encoders/`` with the files they share.
+#: The models that ship with ctdenoise: a folder for each, and ``encoders/`` with the encoder files they share.
 PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_MODEL = "ct-lowdose"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """What ``model.json`` says.
+    """The content of ``model.json``.
 
     Attributes
     ----------
     name, version, summary, licence, training_data
-        For people and manifests.
+        Descriptions for users and manifests.
     encoder_name
-        Says honestly what the encoder is; only CLIP's own weights are called ``clip-…``.
+        Name of the encoder; only encoders with OpenAI's CLIP weights are called ``clip-…`` without a suffix. None for
+        networks without an encoder.
     network
         Fields of :class:`~ctdenoise.models.denoiser.NetworkConfig`.
     hu_range
-        HU that become 0 and 1; None for models of photographs.
+        The HU that the network sees as 0 and 1; None for models of photographs.
     encoder_file, decoder_file
-        Relative to the folder of ``model.json``. A baseline has no encoder.
+        Weights files, relative to the folder of ``model.json``; `encoder_file` is None for networks without an encoder.
     encoder_sha256, decoder_sha256
-        Of these files. A decoder works only with the encoder it was trained on.
+        SHA-256 of the weights files. A decoder can be used only with the encoder it was trained on.
     """
 
     name: str
@@ -57,22 +61,27 @@ class ModelDescription:
 
     @property
     def sha256(self) -> str:
-        """Identifies the pair of weights files."""
+        """SHA-256 that identifies the pair of weights files."""
         return hashlib.sha256(f"{self.encoder_sha256 or ''}{self.decoder_sha256}".encode()).hexdigest()
 
 
 def available() -> list[str]:
-    """Return the names of the models that ship, in alphabetical order."""
+    """Return the names of the models that ship with ctdenoise, in alphabetical order."""
     return sorted(path.parent.name for path in PRETRAINED.glob("*/model.json"))
 
 
 def model_folder(name_or_path: str | Path) -> Path:
-    """Return the folder of a model, by the name of one that ships or by path.
+    """Return the folder of a model.
+
+    Parameters
+    ----------
+    name_or_path
+        Name of a model that ships with ctdenoise, or path of a model folder.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there is no such model.
     """
     for folder in (PRETRAINED / name_or_path, Path(name_or_path)):
         if (folder / "model.json").is_file():
@@ -80,17 +89,17 @@ def model_folder(name_or_path: str | Path) -> Path:
     raise InputError(
         f"expected one of {', '.join(available())} or a folder with a model.json, found neither",
         path=name_or_path,
-        hint="ctdenoise models list shows what there is",
+        hint="ctdenoise models list shows the models that ship",
     )
 
 
 def describe(name_or_path: str | Path) -> ModelDescription:
-    """Read a model's ``model.json``.
+    """Read a model's ``model.json``; the weights files are not read.
 
     Raises
     ------
     InputError
-        If there is no such model, or its fields are not the ones expected.
+        If there is no such model, or ``model.json`` lacks fields or has unknown ones.
     """
     path = model_folder(name_or_path) / "model.json"
     try:
@@ -102,7 +111,7 @@ def describe(name_or_path: str | Path) -> ModelDescription:
 
 
 def verify(name_or_path: str | Path) -> ModelDescription:
-    """Check that a model's weights files are the ones its description names.
+    """Check the SHA-256 of a model's weights files.
 
     Raises
     ------
@@ -120,24 +129,29 @@ def verify(name_or_path: str | Path) -> ModelDescription:
             continue
         path = folder / file
         if not path.is_file():
-            raise InputError("expected a weights file, found nothing there", path=path)
+            raise InputError("expected a weights file, found no file", path=path)
         found = file_sha256(path)
         if found != expected:
             raise InputError(
                 f"expected SHA-256 {expected}, found {found}",
                 path=path,
-                hint="the file is damaged or belongs to another model; install ctdenoise again or export again",
+                hint="the file is damaged or belongs to another model; install ctdenoise or export the model again",
             )
     return description
 
 
 def load_model(name_or_path: str | Path) -> tuple[nn.Module, ModelDescription]:
-    """Build a model's network with its verified weights, in evaluation mode, on the CPU, float32.
+    """Verify a model's weights files and build its network.
+
+    Returns
+    -------
+    tuple
+        The network in evaluation mode, on the CPU, in float32; and the model's description.
 
     Raises
     ------
     InputError
-        If anything about the model is not as its description says.
+        If there is no such model, or its files do not match its description.
     """
     from ctdenoise.models.denoiser import NetworkConfig, build_network
     from ctdenoise.models.weights import load_decoder, load_encoder
@@ -166,33 +180,40 @@ def save_model(
     model
         The network.
     folder
-        Made if it is not there.
+        The model's folder; created if absent.
     encoder_file
-        Relative to `folder`. If this file exists, it stays as it is and must hold the network's encoder.
+        Encoder file, relative to `folder`. If it exists, it is not written again and must hold the network's encoder.
     dtype
-        Of the convolutions in the files: ``"float16"`` or ``"float32"``.
+        Data type in which convolutions are stored: ``"float16"`` or ``"float32"``.
     description
-        The other fields of :class:`ModelDescription`, without file hashes.
+        The other fields of :class:`ModelDescription`, without the file hashes.
+
+    Returns
+    -------
+    ModelDescription
+        What was written to ``model.json``.
 
     Raises
     ------
     InputError
         If `encoder_file` exists and holds other weights.
+    OSError
+        If a file cannot be written.
     """
     import torch
 
     from ctdenoise.models.weights import check_encoder, decoder_state, file_sha256, save_weights
 
     folder.mkdir(parents=True, exist_ok=True)
-    stored_as = getattr(torch, dtype)
+    torch_dtype = getattr(torch, dtype)
     encoder, decoder = folder / encoder_file, folder / "decoder.safetensors"
     has_encoder = description["network"].get("encoder") is not None
     if has_encoder and encoder.exists():
         check_encoder(cast("nn.Module", model.encoder), encoder)
     elif has_encoder:
         encoder.parent.mkdir(parents=True, exist_ok=True)
-        save_weights(cast("nn.Module", model.encoder).state_dict(), encoder, dtype=stored_as)
-    save_weights(decoder_state(model), decoder, dtype=stored_as)
+        save_weights(cast("nn.Module", model.encoder).state_dict(), encoder, dtype=torch_dtype)
+    save_weights(decoder_state(model), decoder, dtype=torch_dtype)
     full = ModelDescription(
         encoder_file=encoder_file if has_encoder else None,
         encoder_sha256=file_sha256(encoder) if has_encoder else None,

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from ctdenoise.errors import InputError
-from ctdenoise.models import zoo
+from ctdenoise.models import NetworkConfig, build_network, zoo
 from ctdenoise.models.authors import import_authors
+from ctdenoise.models.weights import decoder_state, save_weights
 from tests.models.test_denoiser import Reference, drifted
 
 
@@ -48,16 +49,27 @@ def test_what_is_not_theirs_is_refused_with_what_differs(tmp_path):
     del state["up_path.2.conv_block.block.2.weight"]
     state["attention.weight"] = torch.zeros(2)
     torch.save({"params": state}, tmp_path / "other.pth")
-    with pytest.raises(InputError, match=r"missing decoder\.up\.1\.2\.weight; surplus attention\.weight"):
+    with pytest.raises(InputError, match=r"missing decoder\.up\.1\.2\.weight; unexpected attention\.weight"):
         import_authors(tmp_path / "other.pth", tmp_path / "model")
     torch.save({"params": {"weight": torch.zeros(2)}}, tmp_path / "none.pth")
-    with pytest.raises(InputError, match="expected a checkpoint of CLIPDenoising"):
+    with pytest.raises(InputError, match=r"the paper's authors .*, found no tensor encoder\.conv1\.weight"):
         import_authors(tmp_path / "none.pth", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_checkpoints_and_decoders_of_ctdenoise_are_refused_in_one_line(tmp_path):
+    network = build_network(NetworkConfig(encoder="RN50", grey_input="conv", align_corners=True))
+    torch.save({"model": network.state_dict()}, tmp_path / "best.pt")
+    save_weights(decoder_state(network), tmp_path / "decoder.safetensors")
+    for name in ("best.pt", "decoder.safetensors"):
+        with pytest.raises(InputError, match=r"found weights of ctdenoise; .* with ctdenoise export") as error:
+            import_authors(tmp_path / name, tmp_path / "model")
+        assert "\n" not in str(error.value)
     assert not (tmp_path / "model").exists()
 
 
 def test_a_model_is_not_replaced(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.json").write_text("{}")
-    with pytest.raises(InputError, match="there is a model already"):
+    with pytest.raises(InputError, match="found a model in it"):
         import_authors(tmp_path / "net_g_latest.pth", tmp_path / "model")

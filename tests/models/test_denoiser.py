@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from open_clip.modified_resnet import ModifiedResNet
 from torch import nn
 
 from ctdenoise.models import NetworkConfig, build_network
+from ctdenoise.models.denoiser import apply_to_any_size
 from ctdenoise.models.weights import decoder_state
 
 PAPER = NetworkConfig(encoder="RN50", grey_input="conv", align_corners=True)
@@ -153,3 +155,18 @@ def test_only_half_pixel_upsampling_lets_tiles_equal_the_whole():
             tile = network(image[..., :368])[..., 176:192]
         difference[align_corners] = ((whole - tile).abs().max() / whole.std()).item()
     assert difference[False] < 1e-3 < difference[True]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 16, 17, 40])
+@pytest.mark.parametrize("columns", [1, 7, 15, 33])
+def test_images_of_any_size_are_extended_by_reflection_and_cropped_again(rows, columns):
+    image = torch.rand(2, 1, rows, columns)
+    inputs = []
+
+    def network(extended: torch.Tensor) -> torch.Tensor:
+        inputs.append(extended)
+        return extended + 1
+
+    assert torch.equal(apply_to_any_size(network, image), image + 1)
+    margins = ((0, 0), (0, 0), (0, -rows % 16), (0, -columns % 16))
+    np.testing.assert_array_equal(inputs[0].numpy(), np.pad(image.numpy(), margins, mode="reflect"))

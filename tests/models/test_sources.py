@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 
 from ctdenoise.errors import InputError
 from ctdenoise.models import build_encoder, sources
-from ctdenoise.models.sources import CLIP_WEIGHTS_VARIABLE, encoder_source, load_source
+from ctdenoise.models.clip import CLIP_WEIGHTS_VARIABLE
+from ctdenoise.models.sources import encoder_source, load_source
 from ctdenoise.models.weights import load_encoder, read_state
 
 TAIL = ("layer4.", "attnpool.")
@@ -122,7 +123,7 @@ def test_other_pre_trainings_load_into_a_timm_resnet(wrap, tmp_path):
     assert torch.equal(encoder.body.layer3[0].conv2.weight, resnet.layer3[0].conv2.weight)
 
 
-def test_missing_surplus_and_misshapen_tensors_are_listed(tmp_path):
+def test_missing_unexpected_and_misshapen_tensors_are_named(tmp_path):
     state = build_encoder("RN50").state_dict()
     del state["layer2.0.conv1.weight"]
     state["layer9.weight"] = torch.zeros(1)
@@ -131,8 +132,8 @@ def test_missing_surplus_and_misshapen_tensors_are_listed(tmp_path):
     with pytest.raises(InputError) as error:
         load_encoder(build_encoder("RN50"), tmp_path / "w.pt")
     assert "missing layer2.0.conv1.weight" in error.value.problem
-    assert "surplus layer9.weight" in error.value.problem
-    assert "conv1.weight is (1, 3, 3, 3) instead of (32, 3, 3, 3)" in error.value.problem
+    assert "unexpected layer9.weight" in error.value.problem
+    assert "misshapen conv1.weight of shape (1, 3, 3, 3) instead of (32, 3, 3, 3)" in error.value.problem
 
 
 class Evil:
@@ -142,7 +143,7 @@ class Evil:
 
 def test_nothing_in_a_file_is_run(tmp_path):
     torch.save({"conv1.weight": Evil()}, tmp_path / "evil.pt")
-    with pytest.raises(InputError, match="pickles that need code of their own are refused"):
+    with pytest.raises(InputError, match="pickles that would run code are refused"):
         read_state(tmp_path / "evil.pt")
     assert not Path("/tmp/ctdenoise-was-here").exists()
 
@@ -151,7 +152,7 @@ def test_files_that_are_no_weights_say_so(tmp_path):
     (tmp_path / "junk.bin").write_bytes(b"junk")
     with pytest.raises(InputError, match="expected weights as safetensors"):
         read_state(tmp_path / "junk.bin")
-    with pytest.raises(InputError, match="found nothing there"):
+    with pytest.raises(InputError, match="found no file"):
         read_state(tmp_path / "absent.bin")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(InputError, match="expected tensors by name, found list"):

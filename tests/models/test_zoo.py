@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 
 import numpy as np
 import pytest
@@ -40,6 +42,17 @@ def test_what_is_saved_is_loaded_within_half_precision(tmp_path):
     assert out.shape == (20, 20)
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_files_get_the_permissions_of_the_umask(umask, tmp_path):
+    before = os.umask(umask)
+    try:
+        save(tmp_path / "m")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "m").iterdir()}
+    assert modes == dict.fromkeys(("encoder.safetensors", "decoder.safetensors", "model.json"), 0o666 & ~umask)
+
+
 def test_models_share_an_encoder_file_and_refuse_another_encoder(tmp_path):
     save(tmp_path / "a", encoder_file="../encoders/e.safetensors")
     save(tmp_path / "b", encoder_file="../encoders/e.safetensors")
@@ -59,14 +72,14 @@ def test_changed_and_missing_weights_are_refused(tmp_path):
     with pytest.raises(InputError, match="expected SHA-256"):
         zoo.load_model(tmp_path / "m")
     file.unlink()
-    with pytest.raises(InputError, match="expected a weights file, found nothing there"):
+    with pytest.raises(InputError, match="expected a weights file, found no file"):
         zoo.verify(tmp_path / "m")
 
 
 def test_weights_of_another_network_are_refused_with_what_differs(tmp_path):
     save(tmp_path / "m")
     encoder = build_network(NetworkConfig(encoder="RN50")).encoder
-    with pytest.raises(InputError, match=r"weights of another network: missing .*; surplus .*body"):
+    with pytest.raises(InputError, match=r"weights of another network: missing .* and \d+ more; unexpected .*body"):
         load_encoder(encoder, tmp_path / "m" / "encoder.safetensors")
     (tmp_path / "junk").write_bytes(b"junk")
     with pytest.raises(InputError, match="expected weights as safetensors"):

@@ -1,0 +1,11 @@
+from .augmentation import ProgressiveFeatureAugmentation as ProgressiveFeatureAugmentation
+from .baselines import REDCNN as REDCNN
+from .baselines import DnCNN as DnCNN
+from .decoder import FeatureDecoder as FeatureDecoder
+from .denoiser import ClipDenoiser as ClipDenoiser
+from .denoiser import NetworkConfig as NetworkConfig
+from .denoiser import build_network as build_network
+from .encoder import ClipResNetEncoder as ClipResNetEncoder
+from .encoder import FeatureEncoder as FeatureEncoder
+from .encoder import TimmResNetEncoder as TimmResNetEncoder
+from .encoder import build_encoder as build_encoder

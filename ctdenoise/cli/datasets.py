@@ -1,4 +1,4 @@
-"""``ctdenoise datasets``: cards and checks of data sets."""
+"""``ctdenoise datasets``: cards of data sets, and datalists of downloaded ones."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from typing import Annotated
 import typer
 
 from ctdenoise.cli.common import JsonOption, print_json
+from ctdenoise.training.resources import names, resource
 
-app = typer.Typer(help="Data sets to train and to test on.", no_args_is_help=True)
+app = typer.Typer(help="Data sets for training and tests.", no_args_is_help=True)
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the data set, as in ctdenoise datasets list.")
+]
 
 
 @app.command("list")
 def datasets_list(as_json: JsonOption = False) -> None:
-    """List the data sets there are cards of."""
-    from ctdenoise.training.resources import names, resource
-
+    """List the data sets that have a card."""
     titles = {n: json.loads((resource("datasets", n) / "dataset.json").read_text())["title"] for n in names("datasets")}
     if as_json:
         print_json([{"name": name, "title": title} for name, title in titles.items()])
@@ -27,24 +30,25 @@ def datasets_list(as_json: JsonOption = False) -> None:
 
 
 @app.command("show")
-def datasets_show(name: Annotated[str, typer.Argument(help="Name of a data set.")]) -> None:
-    """Show a data set's card: origin, licence, how to obtain, split."""
-    from ctdenoise.training.resources import resource
-
+def datasets_show(name: NameArgument) -> None:
+    """Show the card of a data set: origin, licence, how to obtain it, and its split."""
     print((resource("datasets", name) / "README.md").read_text(encoding="utf-8"))
 
 
 @app.command("prepare")
 def datasets_prepare(
-    name: Annotated[str, typer.Argument(help="Name of a data set.")],
-    path: Annotated[Path, typer.Argument(help="Where its files are.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The datalist; NAME.json if not given.")] = None,
+    name: NameArgument,
+    path: Annotated[Path, typer.Argument(help="Folder of the downloaded files.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File of the datalist; NAME.json by default.")
+    ] = None,
     validation: Annotated[
-        list[str] | None, typer.Option(help="CT: a patient to validate with, by PatientID or folder; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="PATIENT", help="CT: patient to validate with, by PatientID or folder name; repeatable."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check what was downloaded and write a MONAI datalist, split by patient."""
+    """Check the files of a downloaded data set and write a MONAI datalist, split by patient."""
     from ctdenoise.training.datasets import prepare, write_datalist
 
     data = prepare(name, path, validation=validation or None)

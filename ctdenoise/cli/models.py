@@ -1,4 +1,4 @@
-"""``ctdenoise models``: what ships, what can be fetched and imported."""
+"""``ctdenoise models``: list, show and verify models, download CLIP's weights, import the authors' checkpoints."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from ctdenoise.cli.common import JsonOption, print_json
+from ctdenoise.models.choices import ClipWeights
 
-app = typer.Typer(help="The models that ship, and your own.", no_args_is_help=True)
+app = typer.Typer(help="Models that ship with ctdenoise, and your own.", no_args_is_help=True)
 
 
 @app.command("list")
 def models_list(as_json: JsonOption = False) -> None:
-    """List the models that ship."""
+    """List the models that ship with ctdenoise."""
     from ctdenoise.models import zoo
 
     descriptions = [zoo.describe(name) for name in zoo.available()]
@@ -27,8 +28,11 @@ def models_list(as_json: JsonOption = False) -> None:
 
 
 @app.command("show")
-def models_show(model: Annotated[str, typer.Argument(help="Name or folder.")], as_json: JsonOption = False) -> None:
-    """Show a model's card, or with --json its description."""
+def models_show(
+    model: Annotated[str, typer.Argument(help="Name of a model that ships, or a model folder.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show the card of a model, or with --json its model.json."""
     from ctdenoise.models import zoo
 
     description = zoo.describe(model)
@@ -45,10 +49,12 @@ def models_show(model: Annotated[str, typer.Argument(help="Name or folder.")], a
 
 @app.command("verify")
 def models_verify(
-    model: Annotated[str | None, typer.Argument(help="Name or folder; all that ship if not given.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Name of a model that ships, or a model folder; all that ship by default.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that weights files are the ones their model names, by SHA-256."""
+    """Check the SHA-256 of a model's weights files."""
     from ctdenoise.models import zoo
 
     verified = [zoo.verify(name) for name in ([model] if model else zoo.available())]
@@ -56,16 +62,16 @@ def models_verify(
         print_json([{"name": d.name, "sha256": d.sha256} for d in verified])
         return
     for description in verified:
-        print(f"{description.name}: encoder and decoder are intact")
+        print(f"{description.name}: the weights files are intact")
 
 
 @app.command("fetch")
 def models_fetch(
-    name: Annotated[str, typer.Argument(help="clip-rn50, clip-rn101, clip-rn50x4 or clip-rn50x16.")] = "clip-rn50",
+    name: Annotated[ClipWeights, typer.Argument(help="Encoder with CLIP's weights.")] = ClipWeights.RN50,
     as_json: JsonOption = False,
 ) -> None:
-    """Download CLIP's weights from the open_clip hub into its cache, to train on or to take to another machine."""
-    from ctdenoise.models.sources import clip_weights
+    """Download CLIP's weights from the open_clip hub into its cache, for training here or on another machine."""
+    from ctdenoise.models.clip import clip_weights
     from ctdenoise.models.weights import file_sha256
 
     path = clip_weights(name)
@@ -78,14 +84,15 @@ def models_fetch(
 
 @app.command("import")
 def models_import(
-    checkpoint: Annotated[Path, typer.Argument(help="The authors' net_g_latest.pth.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of the paper's authors, net_g_latest.pth.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Becomes a model folder; the checkpoint's name if not given.")
+        Path | None,
+        typer.Option("-o", "--output", help="Model folder to create; by default named after the checkpoint."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the model; the folder's if not given.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model; by default that of the folder.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Turn a checkpoint of the paper's authors into a model folder for ctdenoise run --model."""
+    """Convert a checkpoint of the paper's authors into a model folder for ctdenoise run --model."""
     from ctdenoise.models.authors import import_authors
 
     folder = output or Path(checkpoint.stem)

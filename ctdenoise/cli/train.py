@@ -1,46 +1,63 @@
-"""``ctdenoise train`` and ``export``: the bundles of ``pipelines/``."""
+"""``ctdenoise train`` and ``ctdenoise export``: run a bundle of ``pipelines/``."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated
 
 import typer
 
 from ctdenoise.cli.common import interrupted
+from ctdenoise.training.resources import names
 
-#: Whatever is not an option of the command is a value of the bundle's configuration.
+#: Click settings: arguments that are not options of the command are keys of the bundle's configuration.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+PipelineArgument = Annotated[
+    str, typer.Argument(metavar="PIPELINE", help=f"Name of the bundle: {', '.join(names('pipelines'))}.")
+]
 
 
 def train(
     context: typer.Context,
-    pipeline: Annotated[str, typer.Argument(help="ct_lowdose, natural_gaussian or natural_srgb.")],
+    pipeline: PipelineArgument,
     overlay: Annotated[
-        list[str] | None, typer.Option(help="Another config of the pipeline on top, e.g. in_house; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Configuration file of the bundle, e.g. in_house, that overrides configs/train.json; repeatable.",
+        ),
     ] = None,
 ) -> None:
-    """Train a pipeline, as python -m monai.bundle run does in its folder; started again, it goes on.
+    """Train a model with a bundle, as python -m monai.bundle run does; run again to resume an interrupted training.
 
-    Every value of its configs/train.json can be given: ctdenoise train ct_lowdose --dataset_dir DATA --output_dir OUT
-    --iterations 4000 --network#architecture dncnn. Under torchrun each process takes its share of the batch.
+    Every key of the bundle's configs/train.json can be given as an option:
+
+    ctdenoise train ct_lowdose --dataset_dir DATA --output_dir OUT --iterations 4000 --network#architecture dncnn
+
+    Under torchrun the batch is divided between the processes.
     """
-    from ctdenoise.training.run import parse_overrides, run_pipeline
-
     try:
-        run_pipeline(pipeline, ["train", *(overlay or [])], parse_overrides(context.args))
+        _run(pipeline, ["train", *(overlay or [])], context.args)
     except KeyboardInterrupt:
         raise interrupted() from None
 
 
 def export(
     context: typer.Context,
-    pipeline: Annotated[str, typer.Argument(help="The one that was trained.")],
-    overlay: Annotated[list[str] | None, typer.Option(help="As in training.")] = None,
+    pipeline: PipelineArgument,
+    overlay: Annotated[list[str] | None, typer.Option(metavar="NAME", help="As in the training.")] = None,
 ) -> None:
-    """Turn the best checkpoint of a training into a model folder for ctdenoise run --model.
+    """Write the best checkpoint of a training as a model folder for ctdenoise run --model.
 
-    Takes the values the training was given, and --model_dir.
+    Takes the same options as the training, and --model_dir FOLDER.
     """
+    _run(pipeline, ["train", *(overlay or []), "export"], context.args)
+
+
+def _run(pipeline: str, configs: list[str], arguments: list[str]) -> None:
     from ctdenoise.training.run import parse_overrides, run_pipeline
 
-    run_pipeline(pipeline, ["train", *(overlay or []), "export"], parse_overrides(context.args))
+    # MONAI warns that configurations run code; these are ours, with values of the user's own command line.
+    warnings.filterwarnings("ignore", message="parsing config_file")
+    run_pipeline(pipeline, configs, parse_overrides(arguments))

@@ -1,45 +1,9 @@
-"""What the bundles in ``pipelines/`` instantiate and MONAI does not have."""
+"""What the bundles in ``pipelines/`` instantiate and MONAI does not have.
 
-from ctdenoise.training.data import LoadCTSliced, LoadNoised, LoadPhotographd, SmoothCTd, slabs, validation_set
-from ctdenoise.training.datasets import load_data, prepare
-from ctdenoise.training.export import export_model
-from ctdenoise.training.handlers import (
-    GradientClipping,
-    SeedEachEpoch,
-    TrainingProgress,
-    best_checkpoint,
-    checkpoint,
-    key_metric,
-    latest_checkpoint,
-    run_or_resume,
-)
-from ctdenoise.training.mixup import PrepareMixedBatch
-from ctdenoise.training.network import WholeImageInferer, calibrate, initialise_network
-from ctdenoise.training.own_noise import own_noise
-from ctdenoise.training.teaching import PrepareTaughtBatch
+The names listed in ``__init__.pyi`` are imported when they are first used, so that code which only looks up a bundle or
+checks a data set imports neither torch nor MONAI.
+"""
 
-__all__ = [
-    "GradientClipping",
-    "LoadCTSliced",
-    "LoadNoised",
-    "LoadPhotographd",
-    "PrepareMixedBatch",
-    "PrepareTaughtBatch",
-    "SeedEachEpoch",
-    "SmoothCTd",
-    "TrainingProgress",
-    "WholeImageInferer",
-    "best_checkpoint",
-    "calibrate",
-    "checkpoint",
-    "export_model",
-    "initialise_network",
-    "key_metric",
-    "latest_checkpoint",
-    "load_data",
-    "own_noise",
-    "prepare",
-    "run_or_resume",
-    "slabs",
-    "validation_set",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""Datalists to images: what the bundles read, and with what noise they validate."""
+"""Loading of images from datalists, and validation sets with fixed noise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ctdenoise.training.datasets import Item
 
 
 class LoadCTSliced(MapTransform):
-    """Read the DICOM slices each key lists and average them: HU, ``[1, H, W]`` float32; padding is −1024 HU."""
+    """Read the DICOM slices listed under each key and average them: HU, ``[1, H, W]`` float32; padding is −1024 HU."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read each key."""
@@ -34,7 +34,7 @@ def _average(paths: Sequence[str]) -> NDArray[np.float32]:
 
 
 class LoadNoised(MapTransform):
-    """Read the noise that :func:`~ctdenoise.training.own_noise.own_noise` made: HU, ``[1, H, W]`` float32."""
+    """Read noise of :func:`~ctdenoise.training.matched_noise.simulate_matched_noise`: HU, ``[1, H, W]`` float32."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read each key."""
@@ -45,18 +45,19 @@ class LoadNoised(MapTransform):
 
 
 class SmoothCTd(MapTransform):
-    """Take the noise out of what is to be learned, and low-contrast detail with it: total variation (Chambolle 2004).
+    """Remove the noise of training images by total variation (Chambolle 2004), and low-contrast detail with it.
 
-    Full-dose CT is noisy itself, and a network that is to give it back learns to leave such noise where it finds it.
-    What is left need not be this patient's, only look like anatomy without noise: it is input and target alike.
+    Full-dose CT is noisy too, and a network trained on it as target learns to keep such noise. The smoothed image need
+    not equal the patient's anatomy; it must only look like anatomy without noise, because the input is made from it as
+    well.
 
     Parameters
     ----------
     keys
         HU, ``[1, H, W]``.
     strength
-        Weight of total variation, in standard deviations of the noise in uniform regions (10 HU where there are none).
-        At 1 low-frequency noise stays.
+        Weight of total variation, as a multiple of the standard deviation of the noise in uniform regions, or of 10 HU
+        if there are none. At 1, noise of low frequency remains.
     """
 
     def __init__(self, keys: KeysCollection, *, strength: float = 5.0) -> None:
@@ -76,32 +77,32 @@ def _smooth(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
 
 
 class LoadPhotographd(MapTransform):
-    """Read the image file each key names: colour, ``[3, H, W]`` float32 in [0, 1]."""
+    """Read the image file named by each key: colour, ``[3, H, W]`` float32 in [0, 1]."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read each key."""
-        return {**data, **{key: _colour(data[key]) for key in self.key_iterator(data)}}
+        return {**data, **{key: _read_colour(data[key]) for key in self.key_iterator(data)}}
 
 
-def _colour(path: str) -> NDArray[np.float32]:
+def _read_colour(path: str) -> NDArray[np.float32]:
     values = read_image(Path(path)).values.transpose(2, 0, 1)
     return np.ascontiguousarray(np.broadcast_to(values, (3, *values.shape[1:])))
 
 
 def slabs(items: Sequence[Item], thickness_mm: float) -> list[Item]:
-    """Let neighbouring CT slices of a series stand together, to be averaged for less noise.
+    """Group neighbouring CT slices into slabs, which are averaged to reduce noise.
 
     Parameters
     ----------
     items
         As :func:`~ctdenoise.training.datasets.prepare` lists them, each with ``series`` and ``position``.
     thickness_mm
-        Of what is averaged; 0 leaves slices alone.
+        Thickness of a slab; 0 gives single slices.
 
     Returns
     -------
     list
-        An item for each position of the slab along its series.
+        An item for each position of the slab along its series, with all its slices under ``image``.
     """
     grouped: list[Item] = []
     for _, group in groupby(items, key=lambda item: item.get("series")):
@@ -110,8 +111,8 @@ def slabs(items: Sequence[Item], thickness_mm: float) -> list[Item]:
         spacing = float(np.median(np.abs(np.diff(positions)))) if len(positions) > 1 else 0.0
         count = min(len(series), max(1, round(thickness_mm / spacing))) if spacing else 1
         for start in range(len(series) - count + 1):
-            together = series[start : start + count]
-            grouped.append({**together[0], "image": [path for item in together for path in item["image"]]})
+            slab = series[start : start + count]
+            grouped.append({**slab[0], "image": [path for item in slab for path in item["image"]]})
     return grouped
 
 
@@ -123,18 +124,25 @@ def validation_set(
     count: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Read what to validate with, once: real pairs as they are, clean images with the same noise each time.
+    """Load the validation images: noisy and clean pairs as they are, clean images with noise that never changes.
 
     Parameters
     ----------
     items
-        Of which `count` are taken, evenly spread.
+        Items of a datalist.
     load
-        Reads ``image`` and, if there is one, ``label``.
+        Reads ``image`` and, if present, ``label``.
     noise
-        Random transform that adds noise to ``image``; for items without a ``label`` only.
-    count, seed
-        How many, and of the noise.
+        Random transform that adds noise to ``image``; applied to items without a ``label`` only.
+    count
+        Largest number of items to use; they are evenly spread over `items`.
+    seed
+        Seed of the noise.
+
+    Returns
+    -------
+    list
+        Dictionaries with ``image`` and ``label``.
     """
     chosen = [items[i] for i in evenly_spread(len(items), count)]
     loaded = []

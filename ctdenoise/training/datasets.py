@@ -1,6 +1,7 @@
-"""Data sets as MONAI datalists: what was downloaded is checked, split by patient, and listed.
+"""Data sets as MONAI datalists: check the downloaded files, split them by patient, list them.
 
-``datasets/NAME/dataset.json`` says what belongs to a data set; the card beside it, where it comes from.
+``datasets/NAME/dataset.json`` describes the files of a data set; ``README.md`` beside it is the card with origin and
+licence.
 """
 
 from __future__ import annotations
@@ -24,30 +25,30 @@ from ctdenoise.training.resources import resource
 Item = dict[str, Any]
 Datalist = dict[str, list[Item]]
 
-#: Test patients of the field; whatever data set they turn up in, they never train.
+#: Patients that published methods are tested on; they are never used for training, whatever data set they are in.
 HELD_OUT_PATIENTS = frozenset({"L506"})
 
 
 def prepare(name: str, path: str | Path, *, validation: Sequence[str] | None = None, partial: bool = False) -> Datalist:
-    """Check a data set that was downloaded and list it.
+    """Check the files of a downloaded data set and list them.
 
     Parameters
     ----------
     name
-        A folder of ``datasets/``.
+        Name of a data set, a folder of ``datasets/``.
     path
-        Where its files are, at any depth.
+        Folder of its files, which may be at any depth.
     validation
-        CT only: patients, by PatientID or folder, to validate with; those of the data set's card if not given, and
-        where it names none, the last patient.
+        CT only: patients to validate with, by PatientID or folder name. By default those that ``dataset.json`` names,
+        or the last patient if it names none.
     partial
-        Images only: take fewer than the data set has.
+        Images only: accept fewer images than the data set has.
 
     Returns
     -------
     dict
-        Sections ``training``, ``validation``, ``testing`` of items with ``image`` and, for pairs, ``label``: absolute
-        paths, for CT lists of them.
+        Sections ``training``, ``validation`` and ``testing``, lists of items with ``image`` and, for pairs of noisy and
+        clean images, ``label``: absolute paths; for CT lists of paths.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def prepare(name: str, path: str | Path, *, validation: Sequence[str] | None = N
 
 
 def write_datalist(data: Datalist, path: Path) -> None:
-    """Write sections as JSON, as MONAI's ``load_decathlon_datalist`` reads them; whole or not at all.
+    """Write a datalist as JSON, in the format of MONAI's ``load_decathlon_datalist``, atomically.
 
     Raises
     ------
@@ -84,12 +85,19 @@ def load_data(
     datalist: str | Path | None = None,
     validation: Sequence[str] | None = None,
 ) -> Datalist:
-    """Return a data set's sections: of a datalist file if one is given, else of its files.
+    """Return the sections of a datalist file if one is given, else of the data set's files.
+
+    Parameters
+    ----------
+    dataset, dataset_dir, validation
+        See :func:`prepare`.
+    datalist
+        A file of :func:`write_datalist`.
 
     Raises
     ------
     InputError
-        If there is nothing to train on or to validate with, or a held-out patient would be trained on.
+        If there are no items for training or validation, or a held-out patient is among those for training.
     """
     if datalist is None:
         data = prepare(dataset, dataset_dir, validation=validation)
@@ -105,26 +113,26 @@ def load_data(
             raise InputError(
                 f"expected items under {section}, found none",
                 path=origin,
-                hint="a data set needs at least two patients, or more images; see ctdenoise datasets list",
+                hint="a data set needs at least two patients or two images; see ctdenoise datasets show",
             )
     refuse_held_out(data["training"])
     return data
 
 
 def refuse_held_out(items: Iterable[Mapping[str, Any]]) -> None:
-    """Make sure that no item is of a held-out patient, by the names of its folders and by its PatientID.
+    """Refuse items of held-out patients, who are recognised by folder name and by PatientID.
 
     Raises
     ------
     InputError
-        If one is; names its file.
+        If there is one; names its file.
     """
     first_of_folder = {Path(p).parent: Path(p) for item in items for p in _paths(item)}
     for folder, path in first_of_folder.items():
         held_out = HELD_OUT_PATIENTS & {*folder.parts, _patient_id(path)}
         if held_out:
             raise InputError(
-                f"patient {', '.join(held_out)} is held out for tests: expected it in no training list",
+                f"expected no patient that is held out for tests, found {', '.join(held_out)} in the training section",
                 path=path,
                 hint="prepare the datalist again with ctdenoise datasets prepare",
             )
@@ -144,14 +152,14 @@ def _patient_id(path: Path) -> str:
 
 
 def _prepare_ct(root: Path, spec: Mapping[str, Any], validation: Sequence[str] | None) -> Datalist:
-    """List CT by patient: full dose to train, pairs of low and full dose, where there are any, for the rest."""
+    """List CT slices by patient: full dose for training, and pairs of low and full dose for the rest, if present."""
     patients: dict[str, dict[str, list[Series]]] = defaultdict(lambda: defaultdict(list))
     folders: dict[str, set[str]] = defaultdict(set)
     for series in discover(root).series:
         relative = series.slices[0].path.relative_to(root)
         patient = _patient_id(series.slices[0].path) or relative.parts[0]
-        told = f"{relative.parent.as_posix()} {series.description}"
-        low_dose = "low_dose" in spec and re.search(spec["low_dose"], told, re.IGNORECASE)
+        names = f"{relative.parent.as_posix()} {series.description}"
+        low_dose = "low_dose" in spec and re.search(spec["low_dose"], names, re.IGNORECASE)
         patients[patient]["low" if low_dose else "full"].append(series)
         folders[patient].update((patient, *relative.parent.parts))
     if not patients:
@@ -159,11 +167,11 @@ def _prepare_ct(root: Path, spec: Mapping[str, Any], validation: Sequence[str] |
     order = sorted(patients, key=lambda patient: min(s.slices[0].path for s in _all_series(patients[patient])))
     testing = {p for p in order if folders[p] & {*spec.get("testing", ()), *HELD_OUT_PATIENTS}}
     candidates = [p for p in order if p not in testing]
-    wanted = set(spec.get("validation", ()) if validation is None else validation)
-    missing = wanted - set().union(*(folders[p] for p in candidates))
+    requested = set(spec.get("validation", ()) if validation is None else validation)
+    missing = requested - set().union(*(folders[p] for p in candidates))
     if validation is not None and missing:
         raise InputError(f"expected patient {', '.join(sorted(missing))}, found no CT of that name", path=root)
-    validating = {p for p in candidates if folders[p] & wanted} or set(candidates[-1:])
+    validating = {p for p in candidates if folders[p] & requested} or set(candidates[-1:])
     data: Datalist = {"training": [], "validation": [], "testing": []}
     for patient in order:
         doses = patients[patient]
@@ -184,7 +192,7 @@ def _slices(series: Series) -> list[Item]:
 
 
 def _pairs(low: Sequence[Series], full: Sequence[Series]) -> list[Item]:
-    """Pair each low-dose series with the full-dose one of the same positions, slice by slice."""
+    """Pair the slices of each low-dose series with those of the full-dose series at the same positions."""
     items = []
     for noisy in low:
         for clean in full:
@@ -219,20 +227,21 @@ def _prepare_images(root: Path, spec: Mapping[str, Any], partial: bool) -> Datal
             raise InputError(
                 f"{section}: expected {expected} with names like {parts['image']}, found {len(images)}",
                 path=root,
-                hint="the card tells where to get them; a folder of your own is the data set own-photos",
+                hint="ctdenoise datasets show tells where to get them; use own-photos for a folder of your own",
             )
-        if labels is not None and (alone := images.keys() ^ labels.keys()):
+        if labels is not None and (unpaired := images.keys() ^ labels.keys()):
             raise InputError(
-                f"{section}: expected a clean image for each noisy one, found {len(alone)} alone, e.g. {min(alone)}",
+                f"{section}: expected a clean image for each noisy one, "
+                f"found {len(unpaired)} without partner, e.g. {min(unpaired)}",
                 path=root,
             )
         items = [{"image": p} if labels is None else {"image": p, "label": labels[k]} for k, p in images.items()]
         for item in items:
             _check_sizes(item)
         data[section] += items
-    if every := spec.get("validation_every"):
-        data["validation"] = data["training"][::every]
-        del data["training"][::every]
+    if step := spec.get("validation_every"):
+        data["validation"] = data["training"][::step]
+        del data["training"][::step]
     return data
 
 
@@ -246,4 +255,4 @@ def _check_sizes(item: Item) -> None:
             except OSError as error:
                 raise InputError("expected an image, found one that cannot be read", path=item[key]) from error
     if len(set(sizes.values())) > 1:
-        raise InputError(f"expected noisy and clean of one size, found {sizes}", path=item["image"])
+        raise InputError(f"expected noisy and clean image of the same size, found {sizes}", path=item["image"])

@@ -1,4 +1,4 @@
-"""MixUp of training pairs, as the paper's."""
+"""MixUp of training pairs, as in the paper."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from monai.engines.utils import PrepareBatch, default_prepare_batch
 
 
 class PrepareMixedBatch(PrepareBatch):
-    """With some probability blend the batch with a permutation of itself, noisy and clean alike, by one λ.
+    """Blend the batch with a permutation of itself, noisy and clean images by the same λ, with some probability.
 
-    Blending averages two independent noises: their standard deviation shrinks by √(λ² + (1−λ)²), which is between
-    0.71 and 1, 0.90 on average over all batches at the paper's values. So training sees not one noise level but a
-    range below it. MONAI's ``MixUp`` draws a λ for each image and mixes every batch.
+    Blending averages two independent noise samples, so the standard deviation of the noise falls by the factor
+    √(λ² + (1−λ)²): between 0.71 and 1, and 0.90 on average over all batches with the paper's values. The training
+    therefore sees a range of noise levels up to the one that was added. MONAI's ``MixUp`` is different: it draws a λ
+    for each image and mixes every batch.
 
     Parameters
     ----------
     probability
-        0 is off; the paper uses 0.5.
+        Probability that a batch is blended; 0 turns MixUp off, the paper uses 0.5.
     beta
         λ is drawn from Beta(beta, beta); the paper uses 1.2.
     """
@@ -34,10 +35,10 @@ class PrepareMixedBatch(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Return image and label, ``[B, C, H, W]`` each, on `device`."""
+        """Return image and label, each ``[B, C, H, W]``, on `device`."""
         image, label = default_prepare_batch(batchdata, device, non_blocking, **kwargs)
         if torch.rand(()) >= self.probability:
             return image, label
-        share = torch.distributions.Beta(self.beta, self.beta).sample().item()
+        lam = torch.distributions.Beta(self.beta, self.beta).sample().item()
         other = torch.randperm(len(image), device=image.device)
-        return share * image + (1 - share) * image[other], share * label + (1 - share) * label[other]
+        return lam * image + (1 - lam) * image[other], lam * label + (1 - lam) * label[other]

@@ -1,4 +1,4 @@
-"""The network at the start of training."""
+"""The network to train: construction, initial weights, and inference on whole images."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import torch
 from monai.inferers import SimpleInferer
 from monai.transforms import Compose
 
-from ctdenoise.models.denoiser import ClipDenoiser, NetworkConfig, apply_to_any_size, build_network
-from ctdenoise.models.encoder import BatchNormMode, calibrate_batch_norm
+from ctdenoise.models.choices import Architecture, BatchNormMode
+from ctdenoise.models.denoiser import SIZE_MULTIPLE, ClipDenoiser, NetworkConfig, apply_to_any_size, build_network
+from ctdenoise.models.encoder import calibrate_batch_norm
 from ctdenoise.models.sources import encoder_source, load_source
 from ctdenoise.models.weights import load_decoder
 
 
 def network_config(network: Mapping[str, Any], encoder: str | None) -> NetworkConfig:
-    """Return the layout that a bundle's ``network`` and ``encoder`` say; baselines have no encoder."""
-    layout = encoder_source(encoder).layout if encoder and network.get("architecture", "clip") == "clip" else None
-    return NetworkConfig(**network, encoder=layout)
+    """Return the layout for a bundle's ``network`` and ``encoder``; only the ``clip`` architecture has an encoder."""
+    has_encoder = network.get("architecture", Architecture.CLIP) == Architecture.CLIP
+    return NetworkConfig(**network, encoder=encoder_source(encoder).layout if encoder and has_encoder else None)
 
 
 def initialise_network(
@@ -27,35 +28,35 @@ def initialise_network(
     *,
     encoder: str | None,
     gamma: float = 0.0,
-    batch_norm: BatchNormMode = "frozen",
+    batch_norm: str = BatchNormMode.FROZEN,
     trainable_encoder: bool = False,
     encoder_weights: str | Path | None = None,
     decoder_weights: str | Path | None = None,
     seed: int = 0,
 ) -> torch.nn.Module:
-    """Build a network to train.
+    """Build a network to train, with initial weights.
 
     Parameters
     ----------
     network
-        Fields of :class:`~ctdenoise.models.denoiser.NetworkConfig` but ``encoder``.
+        Fields of :class:`~ctdenoise.models.denoiser.NetworkConfig` except ``encoder``.
     encoder
-        A name :func:`~ctdenoise.models.sources.encoder_source` knows; None for a network without one.
+        Name of the encoder, see :class:`~ctdenoise.models.sources.EncoderSource`; None for a network without one.
     gamma
-        Of the feature augmentation.
+        γ of :class:`~ctdenoise.models.augmentation.ProgressiveFeatureAugmentation`.
     batch_norm, trainable_encoder
         See :class:`~ctdenoise.models.encoder.FeatureEncoder`.
     encoder_weights
-        A file with the encoder's weights, for those that cannot be downloaded.
+        A file with the encoder's weights, if they cannot be downloaded.
     decoder_weights
-        A safetensors file to start from; without it the decoder's weights are random.
+        A safetensors file with the decoder's initial weights; without it they are random.
     seed
-        Of the random weights.
+        Seed of the random weights.
 
     Raises
     ------
     InputError
-        If weights cannot be found, or are those of another network.
+        If a weights file is not found, or belongs to another network.
     """
     config = network_config(network, encoder)
     model = build_network(config, gamma=gamma, batch_norm=batch_norm, trainable_encoder=trainable_encoder, seed=seed)
@@ -67,17 +68,23 @@ def initialise_network(
 
 
 def calibrate(model: torch.nn.Module, encoder: str, items: Sequence[Mapping[str, Any]], load: Compose) -> None:
-    """Set an untrained encoder's BatchNorm statistics to those of some images; leave any other alone.
+    """Set the BatchNorm statistics of an encoder with random weights to those of some images.
 
     Parameters
     ----------
-    items, load
-        Datalist, and transforms giving ``data["image"]`` as ``[1 or 3, H, W]``; the centres of the images are used.
+    model
+        The network; one without an encoder is not changed.
+    encoder
+        Name of its encoder; unless it stands for random weights, the network is not changed.
+    items
+        Items of a datalist.
+    load
+        Transforms that give ``data["image"]`` as ``[1 or 3, H, W]``; the centres of the images are used.
     """
     if not isinstance(model, ClipDenoiser) or not encoder_source(encoder).is_random:
         return
     images = [torch.as_tensor(load(item)["image"]) for item in items]
-    rows, columns = (min(image.shape[axis] for image in images) // 16 * 16 for axis in (1, 2))
+    rows, columns = (min(image.shape[axis] for image in images) // SIZE_MULTIPLE * SIZE_MULTIPLE for axis in (1, 2))
     centres = [
         image[:, (image.shape[1] - rows) // 2 :][:, :rows, (image.shape[2] - columns) // 2 :][:, :, :columns]
         for image in images
@@ -86,7 +93,7 @@ def calibrate(model: torch.nn.Module, encoder: str, items: Sequence[Mapping[str,
 
 
 class WholeImageInferer(SimpleInferer):
-    """The network on whole images of any size."""
+    """Apply the network to whole images of any size."""
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any

@@ -1,4 +1,4 @@
-"""Where bundles and data-set cards are: beside the package in a checkout, inside it once installed."""
+"""Paths of bundles and data-set cards: next to the package in a checkout, inside it when installed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from ctdenoise.errors import InputError
 
 
 def resource(kind: str, name: str) -> Path:
-    """Return the folder `name` among ``pipelines`` or ``datasets``.
+    """Return the folder of a bundle or data-set card.
+
+    Parameters
+    ----------
+    kind
+        ``pipelines`` or ``datasets``.
+    name
+        One of :func:`names`.
 
     Raises
     ------
     InputError
-        If there is none of that name.
+        If there is no such folder.
     """
     if name not in names(kind):
         raise InputError(f"{kind}: expected one of {', '.join(names(kind))}, found {name}")
@@ -22,7 +29,7 @@ def resource(kind: str, name: str) -> Path:
 
 
 def names(kind: str) -> list[str]:
-    """Return what there is among ``pipelines`` or ``datasets``, in alphabetical order."""
+    """Return the names of the bundles (``pipelines``) or data sets (``datasets``), in alphabetical order."""
     return sorted(p.name for p in _root(kind).iterdir() if (p / "README.md").is_file() or (p / "configs").is_dir())
 
 

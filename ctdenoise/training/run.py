@@ -1,9 +1,8 @@
-"""``ctdenoise train``: the very configurations that ``python -m monai.bundle run`` takes."""
+"""Running a bundle of ``pipelines/`` as ``python -m monai.bundle run`` does."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,19 +15,29 @@ from ctdenoise.training.resources import resource
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
-    """Read ``--key value`` and ``--key=value`` as ``python -m monai.bundle run`` does, e.g. ``--betas "[0.9, 0.99]"``.
+    """Parse ``--key value`` and ``--key=value`` as ``python -m monai.bundle run`` does.
+
+    Parameters
+    ----------
+    arguments
+        Command-line arguments, e.g. ``["--betas", "[0.9, 0.99]"]``.
+
+    Returns
+    -------
+    dict
+        Values by configuration key; numbers, lists and dictionaries are parsed as Python literals.
 
     Raises
     ------
     InputError
-        If something else stands there.
+        If an argument is not of these forms.
     """
-    overrides, rest = {}, list(arguments)
-    while rest:
-        key, equals, value = rest.pop(0).partition("=")
-        if not key.startswith("--") or (not equals and not rest):
+    overrides, remaining = {}, list(arguments)
+    while remaining:
+        key, equals, value = remaining.pop(0).partition("=")
+        if not key.startswith("--") or (not equals and not remaining):
             raise InputError(f"expected --key value, found {key}", hint="keys are those of configs/train.json")
-        overrides[key.removeprefix("--").replace("-", "_")] = DefaultParseValue(value if equals else rest.pop(0))
+        overrides[key.removeprefix("--").replace("-", "_")] = DefaultParseValue(value if equals else remaining.pop(0))
     return overrides
 
 
@@ -38,16 +47,17 @@ def run_pipeline(pipeline: str, configs: Sequence[str], overrides: Mapping[str, 
     Parameters
     ----------
     pipeline
-        Its name.
+        Name of the bundle.
     configs
-        Names in its ``configs/``, each on top of the one before; under ``torchrun``, ``multi_gpu_train`` follows.
+        Names of configuration files in its ``configs/``; each overrides the ones before it. Under ``torchrun``,
+        ``multi_gpu_train`` is added.
     overrides
-        Values of the configuration, by id. ``output_dir`` is ``PIPELINE-training`` here if not given.
+        Configuration values by key. ``output_dir`` is ``PIPELINE-training`` in the working directory by default.
 
     Raises
     ------
     InputError
-        If there is no such bundle, config or value.
+        If there is no such bundle, configuration file or key.
     """
     from monai.bundle import ConfigParser, run
 
@@ -58,16 +68,14 @@ def run_pipeline(pipeline: str, configs: Sequence[str], overrides: Mapping[str, 
     files = [folder / "configs" / f"{name}.json" for name in names]
     for file in files:
         if not file.is_file():
-            there = ", ".join(sorted(p.stem for p in file.parent.glob("*.json")))
-            raise InputError(f"expected one of {there}, found nothing there", path=file)
+            present = ", ".join(sorted(p.stem for p in file.parent.glob("*.json")))
+            raise InputError(f"expected one of the configuration files {present}, found no file", path=file)
     known = ConfigParser.load_config_files([str(file) for file in files])
     for key in overrides:
         if key.split("#")[0].split("::")[0] not in known:
-            raise InputError(f"--{key}: expected a value of {pipeline}, found none of that name", path=files[0])
+            raise InputError(f"--{key}: expected a key of the configuration of {pipeline}, found none", path=files[0])
     values = {"bundle_root": str(folder), "output_dir": f"{pipeline}-training", **overrides}
     Path(values["output_dir"]).mkdir(parents=True, exist_ok=True)
-    # The configuration is ours, or the user's own.
-    warnings.filterwarnings("ignore", message="parsing config_file")
     try:
         run(
             config_file=[str(file) for file in files],
@@ -76,7 +84,7 @@ def run_pipeline(pipeline: str, configs: Sequence[str], overrides: Mapping[str, 
             **values,
         )
     except RuntimeError as error:
-        # MONAI wraps what a configuration's expressions raise.
+        # MONAI wraps the errors that expressions of a configuration raise.
         cause: BaseException | None = error
         while cause and not isinstance(cause, InputError):
             cause = cause.__cause__

@@ -1,4 +1,4 @@
-"""What one network gives becomes what another learns (Hinton et al. 2015, for images)."""
+"""Knowledge distillation: the output of a trained model is the target of another one (Hinton et al. 2015)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ctdenoise.models.zoo import load_model
 
 
 class PrepareTaughtBatch(PrepareBatch):
-    """Noisy images, and in place of clean ones what a model makes of them; so any image will do.
+    """Prepare noisy images as input and the teacher's output for them as target; no clean images are needed.
 
     Parameters
     ----------
     teacher
-        Name or folder of a model of grey images on the same scale.
+        Name or folder of a model whose input and output have the same channels and scale as the network's.
 
     Raises
     ------
@@ -36,7 +36,7 @@ class PrepareTaughtBatch(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Return image and what the teacher makes of it, ``[B, 1, H, W]`` each, on `device`."""
+        """Return the image and the teacher's output for it, each ``[B, C, H, W]``, on `device`."""
         image = batchdata["image"].to(device, non_blocking=non_blocking)
         teacher = self.teacher.to(image.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.no_grad():

@@ -272,20 +272,20 @@ def test_the_authors_checkpoint_is_imported_and_denoises(call, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["ct_highdose"], "pipelines: expected one of ct_lowdose, ct_lowdose_lite, natural_gaussian"),
-        (["ct_lowdose", "--iteration", "3"], "--iteration: expected a value of ct_lowdose"),
+        (["ct_lowdose", "--iteration", "3"], "--iteration: expected a key of the configuration of ct_lowdose"),
         (["ct_lowdose", "stray"], "expected --key value, found stray"),
-        (["ct_lowdose", "--overlay", "none"], "expected one of compare, evaluate, export, in_house"),
+        (["ct_lowdose", "--overlay", "none"], "expected one of the configuration files compare, evaluate, export"),
         (["ct_lowdose", "--output_dir", "/dev/null/x"], "/dev/null/x: Not a directory"),
         (["ct_lowdose", "--dataset_dir", "/nowhere"], "/nowhere: expected the folder of a data set"),
         (["ct_lowdose", "--dataset", "lena", "--dataset_dir", "."], "datasets: expected one of aapm-mayo-2016"),
     ],
 )
-def test_training_says_what_it_cannot_use(arguments, told, call, tmp_path, monkeypatch):
+def test_training_says_what_it_cannot_use(arguments, message, call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = call("train", *arguments)
     assert result.returncode == 1
-    assert told in result.stderr.replace("\n", " ")
+    assert message in result.stderr.replace("\n", " ")
     assert "Traceback" not in result.stderr

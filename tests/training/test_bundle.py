@@ -145,15 +145,15 @@ def test_photographs_train_evaluate_export_and_denoise(tmp_path):
 def test_a_checkpoint_of_another_training_is_not_gone_on_with(tmp_path):
     values = {**SMALL, "iterations": 2, "dataset_dir": photographs(tmp_path / "data"), "output_dir": tmp_path / "out"}
     call("ctdenoise", "train", "natural_gaussian", *arguments(**values), cwd=tmp_path)
-    for change, told in (
-        ({"iterations": 4}, "expected a training of 2 × 2 iterations, found one of 1 × 2"),
-        ({"iterations_per_epoch": 1}, "expected a training of 2 × 1 iterations, found one of 1 × 2"),
+    for change, message in (
+        ({"iterations": 4}, "expected a checkpoint of a training of 2 × 2 iterations, found one of 1 × 2"),
+        ({"iterations_per_epoch": 1}, "expected a checkpoint of a training of 2 × 1 iterations, found one of 1 × 2"),
     ):
         given = arguments(**{**values, **change})
         command = [sys.executable, "-m", "ctdenoise", "train", "natural_gaussian", *given]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 1
-        assert told in result.stderr
+        assert message in result.stderr
         assert "choose another --output_dir" in result.stderr
 
 

@@ -56,9 +56,9 @@ def test_the_held_out_patient_never_trains(name, by, tmp_path):
         prepare(name, tmp_path, validation=["L506"])
     by_hand = {**data, "training": data["training"] + data["testing"]}
     write_datalist(by_hand, tmp_path / "list.json")
-    with pytest.raises(InputError, match="L506 is held out"):
+    with pytest.raises(InputError, match="held out for tests, found L506"):
         load_data(name, tmp_path, datalist=tmp_path / "list.json")
-    with pytest.raises(InputError, match="L506 is held out"):
+    with pytest.raises(InputError, match="held out for tests, found L506"):
         refuse_held_out(by_hand["training"])
 
 
@@ -93,17 +93,17 @@ def test_image_sets_are_counted_and_split(tmp_path):
     assert not {i["image"] for i in data["training"]} & {i["image"] for i in data["validation"]}
 
 
-def test_noisy_and_clean_images_pair_up_or_say_who_is_alone(tmp_path):
+def test_noisy_and_clean_images_are_paired_or_the_unpaired_one_is_named(tmp_path):
     for index in range(15):
         for role in ("real", "mean"):
             Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / f"scene{index}_{role}.png")
     data = prepare("cc", tmp_path)
     assert all(item["label"] == item["image"].replace("_real", "_mean") for item in data["testing"])
     Image.fromarray(np.zeros((20, 10, 3), np.uint8)).save(tmp_path / "scene3_mean.png")
-    with pytest.raises(InputError, match="expected noisy and clean of one size"):
+    with pytest.raises(InputError, match="expected noisy and clean image of the same size"):
         prepare("cc", tmp_path)
     (tmp_path / "scene3_mean.png").unlink()
-    with pytest.raises(InputError, match=r"found 1 alone, e\.g\. scene3"):
+    with pytest.raises(InputError, match=r"found 1 without partner, e\.g\. scene3"):
         prepare("cc", tmp_path)
 
 
@@ -128,7 +128,7 @@ def test_each_data_set_has_a_card_with_origin_licence_and_split():
         resource("datasets", "nothing-like-it")
 
 
-def test_the_real_series_split_as_told(data):
+def test_the_real_series_are_split_by_the_given_patient(data):
     found = prepare("own-ct", data / "ct", validation=["rider-0117"])
     assert folders(found["validation"]) == {"rider-0117"}
     assert len(found["validation"]) == 40

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 import torch
@@ -59,9 +60,26 @@ def test_the_bar_shows_loss_learning_rate_and_validation_psnr():
     evaluator = Engine(lambda *_: None)
     evaluator.state.key_metric_name = "psnr"
     bar = TrainingProgress(torch.optim.SGD(network.parameters(), lr=3e-4), evaluator)
-    assert bar.values(0.0123456) == {"loss": "0.01235", "lr": "3.00e-04"}
+    assert bar.values({"loss": torch.tensor(0.0123456)}) == {"loss": "0.01235", "lr": "3.00e-04"}
     evaluator.state.metrics = {"psnr": 31.416}
-    assert bar.values(0.5)["validation PSNR"] == "31.42 dB"
+    assert bar.values({"loss": torch.tensor(0.5)})["validation PSNR"] == "31.42 dB"
+
+
+def test_the_bar_is_shown_on_a_terminal_and_not_in_a_pipe(capsys, monkeypatch):
+    def train() -> str:
+        engine = Engine(lambda *_: {"loss": torch.tensor(0.25)})
+        evaluator = Engine(lambda *_: None)
+        evaluator.state.key_metric_name = "psnr"
+        bar = TrainingProgress(torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=3e-4), evaluator)
+        bar.attach(engine)
+        engine.run([0, 1, 2], max_epochs=2)
+        return capsys.readouterr().err
+
+    assert train() == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    shown = train()
+    assert "Epoch [2/2]" in shown
+    assert "loss=0.25000, lr=3.00e-04" in shown
 
 
 def test_the_best_checkpoint_is_the_one_of_highest_metric_and_the_latest_the_newest(tmp_path):

@@ -1,4 +1,4 @@
-"""Noise like the one that a slice has already, simulated for each slice that is trained on."""
+"""Simulated noise that matches the noise of each training slice in strength and texture."""
 
 from __future__ import annotations
 
@@ -33,50 +33,51 @@ from ctdenoise.training.datasets import Item
 
 logger = logging.getLogger(__name__)
 
-#: Of a kernel that noise is simulated with; how much noise there is, is measured afterwards.
+#: Photons per ray in the simulation; afterwards the simulated noise is scaled to the measured strength.
 _PHOTONS = 1e6
-#: Slices about one, in whose uniform regions the noise of that one is measured.
-_AROUND = 9
+#: Number of neighbouring slices whose uniform regions give the noise strength of a slice.
+_NEIGHBOURS = 9
 
 
-def own_noise(items: Sequence[Item], folder: str | Path, *, seed: int = 0) -> list[Item]:
-    """Simulate noise like that of each slice: as much, of the same texture, behind the same patient.
+def simulate_matched_noise(items: Sequence[Item], folder: str | Path, *, seed: int = 0) -> list[Item]:
+    """Simulate, for each slice, noise of the same strength and texture behind the same patient.
 
     Parameters
     ----------
     items
         CT slices, each with ``image`` and ``series``, as :func:`~ctdenoise.training.datasets.prepare` lists them.
     folder
-        Where the noise is kept, so that a training that goes on need not make it again; half a megabyte a slice.
+        Folder of the noise files, half a megabyte for each slice; a resumed training finds them there.
     seed
-        Of the noise.
+        Seed of the noise.
 
     Returns
     -------
     list
-        The items, each with ``noise``, the path of a ``.npy`` of ``[H, W]``, and ``noise_scale``, which makes HU of it.
-        Series in which there is too little uniform soft tissue to measure noise in are left out, and named in the log.
+        The items, each with ``noise``, the path of a ``.npy`` file of ``[H, W]``, and ``noise_scale``, the factor that
+        converts it to HU. Series with too little uniform soft tissue to measure their noise are left out and named in
+        the log.
 
     Raises
     ------
     InputError
-        If no series is left.
+        If all series are left out.
     """
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
     series = [list(group) for _, group in groupby(items, key=lambda item: item["series"])]
     kept: list[Item] = []
-    # Spawned: forking a process that runs torch may hang.
+    # A fork of a process that uses torch may hang, so processes are spawned.
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
         for kernel, group in zip(pool.map(_kernel, series), series, strict=True):
             if isinstance(kernel, str):
                 logger.warning("%s: left out of the training: %s", Path(group[0]["image"][0]).parent, kernel)
                 continue
-            made = list(pool.map(partial(_make, root=root, kernel=kernel, seed=seed), group))
-            ratios = [there for _, there in made]
+            simulated = list(pool.map(partial(_simulate, root=root, kernel=kernel, seed=seed), group))
+            ratios = [of_slice for _, of_slice in simulated]
             kept += [
                 {**item, "noise": path, "noise_scale": _scale(ratios, index)}
-                for index, (item, (path, _)) in enumerate(zip(group, made, strict=True))
+                for index, (item, (path, _)) in enumerate(zip(group, simulated, strict=True))
             ]
     if not kept:
         raise InputError("expected uniform soft tissue to measure noise in, found none", path=items[0]["image"][0])
@@ -84,6 +85,7 @@ def own_noise(items: Sequence[Item], folder: str | Path, *, seed: int = 0) -> li
 
 
 def _kernel(items: Sequence[Item]) -> Kernel | str:
+    """Return the kernel that reproduces the noise texture of a series, or why it cannot be determined."""
     slices = [read_slice(Path(items[i]["image"][0])) for i in evenly_spread(len(items), 8)]
     try:
         return match_scan([one.hu for one in slices], _pixel_mm(slices[0]), photons=_PHOTONS).kernel
@@ -97,15 +99,21 @@ def _pixel_mm(one: CTSlice) -> float:
     return one.pixel_mm
 
 
-def _make(item: Item, *, root: Path, kernel: Kernel, seed: int) -> tuple[str, list[float]]:
-    """Simulate the noise of a slice; return its path, and the slice's own relative to it in each uniform region."""
+def _simulate(item: Item, *, root: Path, kernel: Kernel, seed: int) -> tuple[str, list[float]]:
+    """Simulate noise for a slice, unless its file exists.
+
+    Returns
+    -------
+    tuple
+        Path of the file, and the slice's noise relative to the simulated noise in each uniform region.
+    """
     digest = hashlib.sha256(f"{seed}/{kernel!r}/{item['image'][0]}".encode())
     path = root / f"{digest.hexdigest()[:32]}.npy"
     one = read_slice(Path(item["image"][0]))
     if not path.exists():
         scan = Scan(photons=_PHOTONS, electronic=0, kernel=kernel)
         rng = np.random.default_rng(list(digest.digest()))
-        # At half the dose, as much noise is added as there is.
+        # At half of the dose the added noise has the same variance as the noise of the slice.
         noise = dose_noise(one.hu, pixel_mm=_pixel_mm(one), dose=0.5, scan=scan, rng=rng)
         content = io.BytesIO()
         np.save(content, noise.astype(np.float16))
@@ -119,11 +127,24 @@ def _make(item: Item, *, root: Path, kernel: Kernel, seed: int) -> tuple[str, li
 
 
 def _scale(ratios: Sequence[Sequence[float]], index: int) -> float:
-    """Return how much noisier a slice is than simulated: the median of the regions about it that structure spares."""
-    near = sorted(range(len(ratios)), key=lambda i: abs(i - index))
-    wanted = [ratio for i in near[:_AROUND] for ratio in ratios[i]]
-    for i in near[_AROUND:]:
-        if len(wanted) >= FEWEST:
+    """Return the noise of a slice relative to the simulated noise.
+
+    Parameters
+    ----------
+    ratios
+        For each slice of the series, the ratio in each of its uniform regions.
+    index
+        The slice.
+
+    Returns
+    -------
+    float
+        Median over the uniform regions of the nearest slices, which makes it robust against regions with structure.
+    """
+    nearest = sorted(range(len(ratios)), key=lambda i: abs(i - index))
+    selected = [ratio for i in nearest[:_NEIGHBOURS] for ratio in ratios[i]]
+    for i in nearest[_NEIGHBOURS:]:
+        if len(selected) >= FEWEST:
             break
-        wanted += ratios[i]
-    return float(np.median(wanted))
+        selected += ratios[i]
+    return float(np.median(selected))

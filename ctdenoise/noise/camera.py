@@ -1,8 +1,8 @@
-"""Camera noise: a photograph back to the sensor, noise where it arises, and through the camera again.
+"""Camera noise: convert a photograph to raw sensor data, add noise there, and process it to a photograph again.
 
-The order of operations is CBDNet's (Guo et al., CVPR 2019), the parts are those of *Unprocessing Images for Learned
-Raw Denoising* (Brooks et al., CVPR 2019). Images are ``[3, H, W]`` float tensors in [0, 1], raw ones ``[1, H, W]`` in
-the RGGB pattern.
+The order of the steps is that of CBDNet (Guo et al., CVPR 2019), the steps are those of *Unprocessing Images for
+Learned Raw Denoising* (Brooks et al., CVPR 2019). Photographs are ``[3, H, W]`` float tensors in [0, 1]; raw images are
+``[1, H, W]`` with the RGGB pattern.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ _XYZ_TO_CAMERA = (
 #: Linear sRGB to XYZ, D65 (IEC 61966-2-1).
 _RGB_TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
 _GAMMA = 2.2
+#: Smallest value whose power is taken, as in the code of Brooks et al.
 _SMALLEST = 1e-8
 
 
 @dataclass(frozen=True)
 class Camera:
-    """What a camera does to light.
+    """Parameters of a camera's image processing.
 
     Attributes
     ----------
     rgb_to_camera
-        ``[3, 3]``: linear sRGB to camera RGB, rows summing to 1 so that white stays white.
+        Colour matrix from linear sRGB to camera RGB, ``[3, 3]``; its rows sum to 1, so that white stays white.
     gains
-        White balance: what red, green and blue are multiplied by; at least 1.
+        White-balance gains of red, green and blue; at least 1.
     tone_curve
-        Whether the response has a smoothstep tone curve behind its gamma of 2.2.
+        Whether the response has a smoothstep tone curve after the gamma of 2.2.
     """
 
     rgb_to_camera: Tensor
@@ -48,7 +49,7 @@ class Camera:
 
 
 def random_camera(rng: np.random.RandomState) -> Camera:
-    """Draw a camera: a mixture of four real ones' colours, white balance of daylight to tungsten (Brooks et al. §3)."""
+    """Draw a camera: a random mixture of four colour matrices, and a random white balance (Brooks et al., §3)."""
     weights = rng.uniform(1e-8, 1, size=(len(_XYZ_TO_CAMERA), 1, 1))
     xyz_to_camera = (np.array(_XYZ_TO_CAMERA) * weights).sum(0) / weights.sum()
     matrix = xyz_to_camera @ np.array(_RGB_TO_XYZ)
@@ -63,7 +64,7 @@ def random_camera(rng: np.random.RandomState) -> Camera:
 
 
 def inverse_response(image: Tensor, camera: Camera) -> Tensor:
-    """Photograph to linear sRGB: undo tone curve and gamma."""
+    """Convert a photograph to linear sRGB: undo tone curve and gamma."""
     x = image.clamp(0, 1)
     if camera.tone_curve:
         x = 0.5 - torch.sin(torch.asin(1 - 2 * x) / 3)
@@ -71,19 +72,19 @@ def inverse_response(image: Tensor, camera: Camera) -> Tensor:
 
 
 def response(linear: Tensor, camera: Camera) -> Tensor:
-    """Linear sRGB to photograph: gamma and tone curve."""
+    """Convert linear sRGB to a photograph: apply gamma and tone curve."""
     x = linear.clamp(_SMALLEST, 1) ** (1 / _GAMMA)
     return 3 * x**2 - 2 * x**3 if camera.tone_curve else x
 
 
 def to_sensor(image: Tensor, camera: Camera) -> Tensor:
-    """Photograph to camera RGB before white balance, ``[3, H, W]``: what the sensor would see behind each filter."""
+    """Convert a photograph to the sensor's signal behind each colour filter, ``[3, H, W]``, before white balance."""
     linear = inverse_response(image, camera)
     return torch.einsum("ij,jhw->ihw", camera.rgb_to_camera, linear) / _gains(camera)
 
 
 def from_sensor(sensor: Tensor, camera: Camera) -> Tensor:
-    """Camera RGB to photograph: white balance, colour matrix, response."""
+    """Convert the sensor's signal, ``[3, H, W]``, to a photograph: white balance, colour matrix, response."""
     balanced = (sensor * _gains(camera)).clamp(max=1)
     return response(torch.einsum("ij,jhw->ihw", torch.linalg.inv(camera.rgb_to_camera), balanced), camera)
 
@@ -93,12 +94,12 @@ def _gains(camera: Camera) -> Tensor:
 
 
 def mosaic(sensor: Tensor) -> Tensor:
-    """``[3, H, W]`` to ``[1, H, W]``: one colour a pixel, RGGB."""
+    """Keep one colour of each pixel, in the RGGB pattern: ``[3, H, W]`` to ``[1, H, W]``."""
     return (sensor * _pattern(*sensor.shape[-2:])).sum(0, keepdim=True)
 
 
 def demosaic(raw: Tensor) -> Tensor:
-    """``[1, H, W]`` RGGB to ``[3, H, W]``: gradient-corrected, linear (Malvar, He & Cutler, ICASSP 2004)."""
+    """Interpolate the missing colours, ``[1, H, W]`` RGGB to ``[3, H, W]`` (Malvar, He & Cutler, ICASSP 2004)."""
     rows, columns = raw.shape[-2:]
     padded = F.pad(raw[None], (2, 2, 2, 2), mode="reflect")
     green, in_row, in_column, diagonal = F.conv2d(padded, _malvar())[0]
@@ -112,14 +113,18 @@ def demosaic(raw: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=8)
 def _pattern(rows: int, columns: int) -> Tensor:
-    """Where the sensor has its red, green and blue filters, ``[3, H, W]``."""
+    """Return the masks of the pixels with red, green and blue filters, ``[3, H, W]``."""
     odd_row, odd_column = torch.arange(rows)[:, None] % 2 == 1, torch.arange(columns) % 2 == 1
     return torch.stack((~odd_row & ~odd_column, odd_row ^ odd_column, odd_row & odd_column)).float()
 
 
 @functools.lru_cache(maxsize=1)
 def _malvar() -> Tensor:
-    """Filters ``[4, 1, 5, 5]``: green at red or blue; red/blue at green, from its row and its column; at blue/red."""
+    """Return the interpolation filters, ``[4, 1, 5, 5]``.
+
+    In this order: green at red or blue pixels; red or blue at green pixels, for the colour in the same row and for the
+    colour in the same column; red at blue and blue at red pixels.
+    """
     green = [[0, 0, -2, 0, 0], [0, 0, 4, 0, 0], [-2, 4, 8, 4, -2], [0, 0, 4, 0, 0], [0, 0, -2, 0, 0]]
     in_row = [[0, 0, 1, 0, 0], [0, -2, 0, -2, 0], [-2, 8, 10, 8, -2], [0, -2, 0, -2, 0], [0, 0, 1, 0, 0]]
     diagonal = [[0, 0, -3, 0, 0], [0, 4, 0, 4, 0], [-3, 0, 12, 0, -3], [0, 4, 0, 4, 0], [0, 0, -3, 0, 0]]
@@ -128,32 +133,32 @@ def _malvar() -> Tensor:
 
 
 def noise_variance(raw: Tensor, shot: float, read: float) -> Tensor:
-    """Variance of Poisson-Gaussian noise, σs²·L + σc² for a signal L ≥ 0 (CBDNet §3.1; Foi et al. 2008)."""
+    """Return the variance of Poisson-Gaussian noise, σs²·L + σc² for the signal L (CBDNet, §3.1; Foi et al. 2008)."""
     return shot**2 * raw.clamp(min=0) + read**2
 
 
 def photograph_pair(
     image: Tensor, camera: Camera, *, shot: float, read: float, rng: np.random.RandomState
 ) -> tuple[Tensor, Tensor]:
-    """Take a photograph twice with the same camera: with noise, and without.
+    """Simulate two photographs with the same camera, with and without noise.
 
-    Both go through mosaic, demosaic and response, so that noise is all they differ in.
+    Both are mosaicked, demosaicked and processed by the camera, so they differ only in the noise.
 
     Parameters
     ----------
     image
-        ``[3, H, W]`` in [0, 1], at least 3×3.
+        The original photograph, ``[3, H, W]`` in [0, 1], at least 3×3.
     camera
-        Taken for both.
+        The camera of both photographs.
     shot, read
-        σs and σc, in units of the sensor's full scale.
+        σs and σc of :func:`noise_variance`; the sensor's full scale is 1.
     rng
-        Of the noise.
+        Random generator of the noise.
 
     Returns
     -------
     tuple
-        Noisy and clean, ``[3, H, W]`` in [0, 1].
+        Noisy and clean photograph, ``[3, H, W]`` in [0, 1].
     """
     raw = mosaic(to_sensor(image, camera))
     normal = torch.from_numpy(rng.normal(size=raw.shape).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Pixel-value changes as MONAI transforms, in array and dictionary (``…d``) form."""
+"""Changes of pixel values as MONAI transforms, in array and dictionary (``…d``) form."""
 
 from ctdenoise.transforms.camera import RandCameraNoised
 from ctdenoise.transforms.clip_input import ToClipInput, ToClipInputd

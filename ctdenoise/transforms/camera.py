@@ -1,4 +1,4 @@
-"""Camera noise for training on photographs."""
+"""Simulated camera noise for training on photographs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ctdenoise.noise.camera import photograph_pair, random_camera
 
 
 class RandCameraNoised(RandomizableTransform):
-    """Take the photograph under ``image`` with a random camera: noisy to ``image``, without noise to ``label``.
+    """Simulate a random camera that takes the photograph ``image`` with noise, and without noise as ``label``.
 
     Parameters
     ----------
     shot, read
-        σs and σc, see :func:`~ctdenoise.noise.camera.photograph_pair`.
+        Noise parameters σs and σc, see :func:`~ctdenoise.noise.camera.photograph_pair`.
     """
 
     def __init__(self, shot: float, read: float) -> None:
@@ -28,7 +28,7 @@ class RandCameraNoised(RandomizableTransform):
         self.read = read
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, Any]:
-        """Turn ``data["image"]``, ``[3, H, W]`` in [0, 1], into the pair."""
+        """Replace ``data["image"]``, ``[3, H, W]`` in [0, 1], by the noisy photograph and add ``label``."""
         image = convert_to_tensor(data["image"], dtype=torch.float32, track_meta=False)
         noisy, clean = photograph_pair(image, random_camera(self.R), shot=self.shot, read=self.read, rng=self.R)
         return {**data, "image": noisy, "label": clean}

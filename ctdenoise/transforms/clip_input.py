@@ -1,4 +1,4 @@
-"""One grey channel to the three that CLIP's image encoder takes, and back."""
+"""Conversion of one grey channel to the three input channels of CLIP's image encoder, and back."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class ToClipInput(InvertibleTransform):
         self._repeat = RepeatChannel(repeats=3)
 
     def __call__(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
-        """Turn ``[1, H, W]`` into ``[3, H, W]``."""
+        """Repeat the channel of ``[1, H, W]``; return ``[3, H, W]``."""
         if img.shape[0] != 1:
             raise ValueError(f"ToClipInput: expected one channel, [1, H, W], found shape {tuple(img.shape)}")
         return self._repeat(img)
 
     def inverse(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
-        """Keep the first channel: ``[1, H, W]``, bit for bit what was repeated."""
+        """Return the first channel, ``[1, H, W]``, which equals the repeated channel exactly."""
         return img[:1]
 
 
@@ -43,5 +43,5 @@ class ToClipInputd(MapTransform, InvertibleTransform):
         return {**data, **{key: self._to_clip(data[key]) for key in self.key_iterator(data)}}
 
     def inverse(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """Keep the first channel of each key."""
+        """Return the first channel of each key."""
         return {**data, **{key: self._to_clip.inverse(data[key]) for key in self.key_iterator(data)}}

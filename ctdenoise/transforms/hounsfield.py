@@ -1,4 +1,4 @@
-"""Hounsfield units to the [0, 1] images the network works on, and back."""
+"""Conversion of Hounsfield units to the network's range [0, 1], and back."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Hashable, Mapping
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import InvertibleTransform, MapTransform, ScaleIntensityRange
 
-#: The range of the paper's CT images: 4096 HU, of which 12-bit scanners use all (SURVEY: (HU + 1024) / 4096).
+#: HU that the paper maps to 0 and 1: (HU + 1024) / 4096, the 4096 values of 12-bit scanners.
 HU_RANGE = (-1024.0, 3072.0)
 
 
 class ScaleHU(InvertibleTransform):
-    """Map HU linearly so that `hu_range` becomes [0, 1]; values outside it go outside [0, 1], unclipped.
+    """Map HU linearly so that `hu_range` becomes [0, 1]; values outside the range are not clipped.
 
-    The inverse is exact for whole HU over a range whose width is a power of two, as the default's is, and within
-    float32 rounding for any other.
+    The inverse is exact for integer HU if the width of the range is a power of two, as that of the default is;
+    otherwise it is exact within float32 rounding.
 
     Parameters
     ----------
     hu_range
-        Lower and upper HU.
+        HU that become 0 and 1.
 
     Raises
     ------
     ValueError
-        If the range is empty.
+        If the first value is not below the second.
     """
 
     def __init__(self, hu_range: tuple[float, float] = HU_RANGE) -> None:
@@ -36,11 +36,11 @@ class ScaleHU(InvertibleTransform):
         self._inverse = ScaleIntensityRange(a_min=0.0, a_max=1.0, b_min=low, b_max=high)
 
     def __call__(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
-        """Turn HU of any shape into [0, 1], float32."""
+        """Convert HU, of any shape, to [0, 1]; float32."""
         return self._forward(img)
 
     def inverse(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
-        """Turn [0, 1] of any shape into HU, float32."""
+        """Convert [0, 1], of any shape, to HU; float32."""
         return self._inverse(img)
 
 
@@ -57,9 +57,9 @@ class ScaleHUd(MapTransform, InvertibleTransform):
         self._scale = ScaleHU(hu_range)
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """Scale each key."""
+        """Convert each key to [0, 1]."""
         return {**data, **{key: self._scale(data[key]) for key in self.key_iterator(data)}}
 
     def inverse(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """Scale each key back to HU."""
+        """Convert each key to HU."""
         return {**data, **{key: self._scale.inverse(data[key]) for key in self.key_iterator(data)}}

@@ -1,4 +1,4 @@
-"""The same scan by another reconstruction kernel."""
+"""Simulation of other reconstruction kernels."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from monai.transforms import MapTransform, RandomizableTransform
 
 
 class RandKerneld(RandomizableTransform, MapTransform):
-    """Make images softer or sharper, and their noise with them, as another reconstruction kernel would have.
+    """Make images and their noise softer or sharper, as another reconstruction kernel would.
 
-    A kernel is a factor on the spatial frequencies of an image (Kak & Slaney 1988, §3.3); here it is
-    exp(b · (f / f_Nyquist)²), the same for all keys. At the image's borders it meets the opposite side: crop more
-    than is wanted and cut the borders off.
+    A reconstruction kernel multiplies the spatial frequencies of an image (Kak & Slaney 1988, §3.3); here by
+    exp(b · (f / f_Nyquist)²), the same for all keys. The filter is periodic, so pixels near a border mix with those at
+    the opposite border: apply it to a larger crop and cut off the borders afterwards.
 
     Parameters
     ----------
     keys
-        ``[C, H, W]``.
+        Images, ``[C, H, W]``.
     prob
-        Share of images that are changed.
+        Probability that an image is changed.
     sharpness
-        Lowest and highest b, drawn uniformly; negative ones are softer.
+        Lowest and highest b, drawn uniformly; negative values make images softer.
     """
 
     def __init__(self, keys: KeysCollection, *, prob: float = 0.5, sharpness: tuple[float, float]) -> None:
@@ -32,7 +32,7 @@ class RandKerneld(RandomizableTransform, MapTransform):
         self.sharpness = sharpness
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """Change each key by the same kernel."""
+        """Filter each key with the same kernel."""
         result = dict(data)
         self.randomize(None)
         b = self.R.uniform(*self.sharpness)

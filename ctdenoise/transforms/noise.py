@@ -1,4 +1,4 @@
-"""CT noise for training: Gaussian, with the texture that filtered back-projection gives it."""
+"""CT noise for training: Gaussian noise with the texture of filtered back-projection, and noise of simulated scans."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 
 class RandCTNoise(RandomizableTransform):
-    """Add Gaussian noise whose power spectrum is that of a reconstruction, |f| · H(f)².
+    """Add Gaussian noise with the power spectrum of a reconstruction, |f| · H(f)².
 
-    The ramp |f| is what filtered back-projection makes of independent rays (Riederer, Pelc & Chesler 1978); H is the
-    kernel's apodisation, here exp(−(f / f_c)²). Small images are the place for it: there the noise of a scan is nearly
-    stationary.
+    |f| is the spectrum of filtered back-projection from rays with independent noise (Riederer, Pelc & Chesler 1978); H
+    is the kernel's apodisation, here exp(−(f / f_c)²). The noise is stationary; that of a scan is nearly so only in
+    small crops.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class RandCTNoise(RandomizableTransform):
     cutoff
         Lowest and highest f_c, in cycles per pixel; drawn uniformly. 0.25 is a smooth kernel, 1 a sharp one.
     white
-        Share of images that get white noise instead.
+        Probability of white noise instead.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RandCTNoise(RandomizableTransform):
             frequency = np.hypot(np.fft.fftfreq(rows)[:, np.newaxis], np.fft.rfftfreq(columns))
             amplitude = np.sqrt(frequency) * np.exp(-((frequency / cutoff) ** 2))
             shaped = np.fft.irfft2(np.fft.rfft2(white) * amplitude, s=(rows, columns))
-            # Each frequency but those of the first and last column stands for two.
+            # rfft2 stores half of the spectrum: all columns except the first and the Nyquist column count twice.
             weight = np.full(amplitude.shape[1], 2.0)
             weight[0] = 1.0
             if columns % 2 == 0:
@@ -58,14 +58,14 @@ class RandCTNoise(RandomizableTransform):
         self._noise = (std * white).astype(np.float32)
 
     def __call__(self, img: NdarrayOrTensor, randomize: bool = True) -> NdarrayOrTensor:
-        """Add noise to ``[C, H, W]``, to each channel its own."""
+        """Add noise to ``[C, H, W]``; the noise of the channels is independent."""
         if randomize:
             self.randomize(img)
         return img + (torch.from_numpy(self._noise) if isinstance(img, torch.Tensor) else self._noise)
 
 
 class RandCTNoised(RandomizableTransform, MapTransform):
-    """Dictionary form of :class:`RandCTNoise`; each key gets noise of its own."""
+    """Dictionary form of :class:`RandCTNoise`; the noise of the keys is independent."""
 
     def __init__(
         self,
@@ -92,18 +92,19 @@ class RandCTNoised(RandomizableTransform, MapTransform):
 
 
 class RandBankNoised(RandomizableTransform, MapTransform):
-    """Add the noise of scans: realisations cropped at random, flipped, rotated by multiples of 90° and scaled.
+    """Add noise of simulated scans: realisations that are cropped, flipped and transposed at random, and scaled.
 
     Parameters
     ----------
     keys
-        Images, ``[C, H, W]``; each channel gets noise of its own. Larger ones than a realisation see its mirror image.
+        Images, ``[C, H, W]``; the noise of the channels is independent. For images larger than a realisation, the
+        realisation is extended by reflection.
     bank
         Realisations, ``[H, W]`` of standard deviation 1, from :func:`~ctdenoise.noise.bank.noise_bank`.
     std
-        Lowest and highest standard deviation, in units of the image; log-uniform.
+        Lowest and highest standard deviation, in the units of the image; drawn log-uniformly.
     white
-        Share of images that get white noise instead.
+        Probability of white noise instead.
     """
 
     def __init__(
@@ -132,19 +133,21 @@ class RandBankNoised(RandomizableTransform, MapTransform):
     def _noise(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         std = np.exp(self.R.uniform(*np.log(self.std)))
         white = self.R.uniform() < self.white
-        noise = self.R.normal(size=shape) if white else np.stack([self._piece(*shape[1:]) for _ in range(shape[0])])
+        noise = self.R.normal(size=shape) if white else np.stack([self._crop(*shape[1:]) for _ in range(shape[0])])
         scaled: NDArray[np.float32] = (std * noise).astype(np.float32)
         return scaled
 
-    def _piece(self, rows: int, columns: int) -> NDArray[np.float32]:
-        field = self.bank[self.R.randint(len(self.bank))]
-        missing = [(0, max(0, wanted - there)) for wanted, there in zip((rows, columns), field.shape, strict=True)]
+    def _crop(self, rows: int, columns: int) -> NDArray[np.float32]:
+        """Return a random crop of a random realisation, flipped and transposed at random."""
+        realisation = self.bank[self.R.randint(len(self.bank))]
+        size = rows, columns
+        missing = [(0, max(0, needed - present)) for needed, present in zip(size, realisation.shape, strict=True)]
         if any(after for _, after in missing):
-            field = np.pad(field, missing, mode="symmetric")
+            realisation = np.pad(realisation, missing, mode="symmetric")
         top, left = (
-            self.R.randint(there - wanted + 1) for wanted, there in zip((rows, columns), field.shape, strict=True)
+            self.R.randint(present - needed + 1) for needed, present in zip(size, realisation.shape, strict=True)
         )
-        crop: NDArray[np.float32] = field[top : top + rows, left : left + columns]
+        crop: NDArray[np.float32] = realisation[top : top + rows, left : left + columns]
         if self.R.uniform() < 0.5:
             crop = crop[::-1]
         if self.R.uniform() < 0.5:

@@ -1,4 +1,4 @@
-"""Noisy images as teachers: noise that is like their own, added to the one copy and taken from the other."""
+"""Training pairs made from noisy images alone (Recorrupted-to-Recorrupted, Pang et al., CVPR 2021)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from monai.transforms import MapTransform, RandomizableTransform
 
 
 class RandRecorruptedd(RandomizableTransform, MapTransform):
-    """Make of a noisy image y, and of noise z like its own, the input y + αz and the target y − z / α.
+    """Make a training pair from a noisy image y and matched noise z: the input y + αz and the target y − z / α.
 
-    The noise of the two is independent, so that what a network learns from such pairs is what it would learn from
-    clean targets (Pang et al., CVPR 2021, Recorrupted-to-Recorrupted: z has the covariance of the noise in y). The
-    input is the image at a part d of its dose, α² = 1 / d − 1. More noise of any kind may be added to the input.
+    If z has the covariance of the noise in y, the noise of input and target is uncorrelated, and a network learns from
+    such pairs the same as from clean targets. The input has the noise of the image at the fraction d of its dose, with
+    α² = 1 / d − 1. Further noise of any kind may be added to the input.
 
     Parameters
     ----------
     keys
-        Noisy images, ``[C, H, W]``; they become the input.
+        Noisy images, ``[C, H, W]``; they are replaced by the input.
     noise_key
-        z, of the same shape and in the same units; left out of the result. Its sign is drawn.
+        Key of z, of the same shape and in the same units; it is removed. Its sign is drawn at random.
     label_key
-        Where the target goes.
+        Key of the target.
     dose
         Lowest and highest d, above 0 and below 1; drawn log-uniformly.
 
@@ -45,7 +45,7 @@ class RandRecorruptedd(RandomizableTransform, MapTransform):
         self.dose = dose
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """Make input and target."""
+        """Replace the image by the input, and add the target."""
         result = dict(data)
         noise = result.pop(self.noise_key) * self.R.choice((-1.0, 1.0))
         alpha = float(np.sqrt(1 / np.exp(self.R.uniform(*np.log(self.dose))) - 1))

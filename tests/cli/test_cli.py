@@ -248,7 +248,7 @@ def test_datasets_are_listed_shown_and_prepared(call, tmp_path, monkeypatch):
     listed = call("datasets", "list")
     assert listed.returncode == 0
     assert {"aapm-mayo-2016", "cbsd432", "own-ct"} <= {line.split()[0] for line in listed.stdout.splitlines()}
-    assert "L506 tests and never trains" in call("datasets", "show", "aapm-mayo-2016").stdout
+    assert "L506 for testing only" in call("datasets", "show", "aapm-mayo-2016").stdout
     for name in ("x", "y"):
         make_series(tmp_path / name, slices=2, edit=lambda d, _, name=name: setattr(d, "PatientID", name))
     monkeypatch.chdir(tmp_path)

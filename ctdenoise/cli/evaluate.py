@@ -3,134 +3,212 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ctdenoise.cli.common import JsonOption, print_json, show_progress
+from ctdenoise.evaluation.protocols import DEFAULT_PROTOCOL, PROTOCOLS, Mask, ProtocolName, SuiteName
+from ctdenoise.evaluation.windows import DEFAULT_WINDOWS, WindowName
 
 if TYPE_CHECKING:
-    from ctdenoise.evaluation.evaluate import Insert
+    from ctdenoise.evaluation.document import Evaluation, Fidelity, Insert
+    from ctdenoise.evaluation.protocols import Measurement
 
-_NOT_NAMES = ("reference", "noisy")
-#: Metrics on the terminal; all are in the files.
+#: Metrics shown on the terminal; the files contain all.
 _SHOWN = ("psnr", "ssim", "rmse", "vif")
+_DEFAULT_MODELS = ("natural-gaussian", "natural-srgb")
+_INPUT, _METRICS, _SUITE, _OUTPUT = "Images", "Metrics", "Suite of photographs", "Output"
+
+
+ReferenceOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Reference images: a DICOM series, a NIfTI, NRRD or MHA volume, an NPY array of HU, or photographs.",
+        rich_help_panel=_INPUT,
+    ),
+]
+TestOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Images to evaluate, as PATH or NAME=PATH; repeatable.", rich_help_panel=_INPUT),
+]
+NoisyOption = Annotated[Path | None, typer.Option(help="The noisy images that were denoised.", rich_help_panel=_INPUT)]
+InsertOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Circular insert of a phantom, as ROW,COLUMN,RADIUS: centre in pixels, radius in mm; repeatable.",
+        rich_help_panel=_INPUT,
+    ),
+]
+ProtocolOption = Annotated[
+    ProtocolName | None,
+    typer.Option(
+        help="Follow the protocol of a publication exactly, instead of every metric in each window.",
+        rich_help_panel=_METRICS,
+    ),
+]
+WindowOption = Annotated[
+    list[WindowName] | None,
+    typer.Option(
+        help=f"HU window to compute metrics in; repeatable (default: {', '.join(DEFAULT_WINDOWS)}).",
+        show_default=False,
+        rich_help_panel=_METRICS,
+    ),
+]
+MaskOption = Annotated[
+    Mask, typer.Option(help="Pixels that metrics are computed over: all, or the body.", rich_help_panel=_METRICS)
+]
+SuiteOption = Annotated[
+    SuiteName | None,
+    typer.Option(
+        help="Evaluate models for photographs on the paper's data sets instead of images.", rich_help_panel=_SUITE
+    ),
+]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Folder that contains a folder for each data set.", rich_help_panel=_SUITE)
+]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help=f"Name of a model or a model folder; repeatable (default: {', '.join(_DEFAULT_MODELS)}).",
+        show_default=False,
+        rich_help_panel=_SUITE,
+    ),
+]
+OutputOption = Annotated[
+    Path,
+    typer.Option(
+        "-o",
+        "--output",
+        help="Folder for metrics.json, metrics.csv and report.html, or for suite.json and suite.md.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """The metrics options of one command."""
+
+    protocol: ProtocolName | None
+    windows: Sequence[WindowName]
+    mask: Mask
+    inserts: Sequence[Insert]
+
+    def check(self) -> None:
+        """Refuse options that contradict a protocol."""
+        if self.protocol and self.windows:
+            raise typer.BadParameter("--window: expected no windows, as a protocol has its own")
+        if self.protocol and self.mask is not Mask.NONE:
+            raise typer.BadParameter("--mask: expected none, as a protocol measures all pixels")
+
+    def measurements(self, *, photograph: bool) -> tuple[Measurement, ...]:
+        """Return the windows and metrics to measure."""
+        from ctdenoise.evaluation.metrics import default_measurements, photograph_measurements
+
+        if photograph:
+            if self.protocol or self.windows or self.inserts or self.mask is not Mask.NONE:
+                raise typer.BadParameter(
+                    "--protocol, --window, --mask and --insert apply to HU, but these images are photographs"
+                )
+            return photograph_measurements()
+        return PROTOCOLS[self.protocol] if self.protocol else default_measurements(self.windows or DEFAULT_WINDOWS)
 
 
 def evaluate(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Gets metrics.json, metrics.csv and report.html.")],
-    reference: Annotated[
-        Path | None, typer.Option(help="DICOM series, NIfTI, NRRD, MHA, NPY, or images: what is right.")
-    ] = None,
-    test: Annotated[
-        list[str] | None, typer.Option(help="What is to be judged, as PATH or NAME=PATH; repeatable.")
-    ] = None,
-    noisy: Annotated[Path | None, typer.Option(help="What the tests were made from.")] = None,
-    protocol: Annotated[
-        str | None, typer.Option(help="redcnn, ldct-benchmark or paper, exactly; else every metric in --window.")
-    ] = None,
-    window: Annotated[
-        list[str] | None, typer.Option(help="full, soft-tissue, lung, bone, brain, mediastinum; repeatable.")
-    ] = None,
-    mask: Annotated[str, typer.Option(help="none, or body: only there.")] = "none",
-    insert: Annotated[
-        list[str] | None,
-        typer.Option(help="Of a phantom: ROW,COLUMN,RADIUS of an insert, in pixels and mm; repeatable."),
-    ] = None,
-    suite: Annotated[
-        str | None, typer.Option(help="natural-ood: models of photographs on the paper's benches in --data.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="Of --suite: with a folder for each data set.")] = None,
-    model: Annotated[
-        list[str] | None, typer.Option(help="Of --suite: name of a model that ships, or a model folder; repeatable.")
-    ] = None,
+    *,
+    reference: ReferenceOption = None,
+    test: TestOption = None,
+    noisy: NoisyOption = None,
+    insert: InsertOption = None,
+    protocol: ProtocolOption = None,
+    window: WindowOption = None,
+    mask: MaskOption = Mask.NONE,
+    suite: SuiteOption = None,
+    data: DataOption = None,
+    model: ModelOption = None,
+    output: OutputOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how good images are: fidelity to a reference, CT physics, and a report with pictures.
+    """Measure image quality: fidelity to a reference and CT physics, with a report.
 
-    Slices are paired by their source images, else by position. Without --reference, physics only.
+    Slices are matched by their source images, else by position, file name or order. Without a reference, only CT
+    physics is measured.
     """
     if suite or data or model:
-        if suite != "natural-ood" or data is None or reference or noisy or test:
-            raise typer.BadParameter("expected --suite natural-ood and --data, without images to compare")
-        _suite(data, model or ["natural-gaussian", "natural-srgb"], output, as_json)
+        if not suite or data is None or reference or noisy or test:
+            raise typer.BadParameter("expected --suite and --data, without --reference, --test and --noisy")
+        _suite(data, model or _DEFAULT_MODELS, output, as_json)
         return
     sources = _sources(reference, noisy, test or [])
-    from ctdenoise.evaluation.evaluate import USUAL
-    from ctdenoise.evaluation.evaluate import evaluate as measure_all
-    from ctdenoise.evaluation.metrics import PROTOCOLS, USUAL_WINDOWS, WINDOWS, photograph_rows, usual_rows
+    choices = _Choices(protocol, window or (), mask, [_insert(text) for text in insert or ()])
+    choices.check()
+    evaluation = _evaluate(sources, choices, output, as_json)
+    if as_json:
+        print_json(evaluation.as_json())
+    else:
+        _print_summary(evaluation, output)
+
+
+def _evaluate(sources: dict[str, Path], choices: _Choices, output: Path, as_json: bool) -> Evaluation:
+    from ctdenoise.evaluation.evaluate import evaluate as evaluate_images
     from ctdenoise.evaluation.pairing import align
     from ctdenoise.evaluation.results import write_results
     from ctdenoise.evaluation.stacks import open_stack
     from ctdenoise.io.dicom.archive import opened
 
-    if protocol not in (None, *PROTOCOLS):
-        raise typer.BadParameter(f"--protocol: expected one of {', '.join(PROTOCOLS)}, found {protocol}")
-    if protocol and window:
-        raise typer.BadParameter("--window: a protocol has windows of its own")
-    for name in window or ():
-        if name not in WINDOWS:
-            raise typer.BadParameter(f"--window: expected one of {', '.join(WINDOWS)}, found {name}")
-    if protocol and mask != "none":
-        raise typer.BadParameter("--mask: a protocol measures everywhere")
-    if mask not in ("none", "body"):
-        raise typer.BadParameter(f"--mask: expected none or body, found {mask}")
-    inserts = [_insert(text) for text in insert or ()]
-    with ExitStack() as open_archives, show_progress(as_json) as progress:
-        roots = {name: open_archives.enter_context(opened(path)) for name, path in sources.items()}
+    with ExitStack() as archives, show_progress(as_json) as progress:
+        roots = {name: archives.enter_context(opened(path)) for name, path in sources.items()}
         aligned = align({name: open_stack(root) for name, root in roots.items()})
-        rows = PROTOCOLS[protocol] if protocol else usual_rows(window or USUAL_WINDOWS)
-        if aligned.base.is_photograph:
-            if protocol or window or inserts or mask != "none":
-                raise typer.BadParameter("--protocol, --window, --mask and --insert are for HU; these are photographs")
-            rows = photograph_rows()
+        measurements = choices.measurements(photograph=aligned.base.is_photograph)
         if progress:
             progress.start("slices", len(aligned), 0)
-        document = measure_all(
+        evaluation = evaluate_images(
             aligned,
-            rows,
-            protocol=protocol or USUAL,
-            mask="body" if mask == "body" else "none",
-            inserts=inserts,
+            measurements,
+            protocol=choices.protocol or DEFAULT_PROTOCOL,
+            mask=choices.mask,
+            inserts=choices.inserts,
             advance=progress.advance if progress else None,
         )
-        write_results(document, aligned, output)
-    if as_json:
-        print_json(document)
-        return
-    _say(document, output)
+        write_results(evaluation, aligned, output)
+    return evaluation
 
 
-def _suite(data: Path, models: list[str], output: Path, as_json: bool) -> None:
-    from ctdenoise.evaluation.photographs import natural_ood, suite, suite_table
+def _suite(data: Path, models: Sequence[str], output: Path, as_json: bool) -> None:
+    from ctdenoise.evaluation.suite import find_datasets, natural_ood, suite_table
     from ctdenoise.files import write_whole
     from ctdenoise.inference import Denoiser
 
     methods = {name: Denoiser.from_pretrained(name).denoise_image for name in models}
     with show_progress(as_json) as progress:
         if progress:
-            progress.start("images", sum(bench.count for bench in suite(data)[0]), 0)
-        document = natural_ood(data, methods, advance=progress.advance if progress else None)
+            progress.start("images", sum(len(dataset.pairs) for dataset in find_datasets(data)[0]), 0)
+        result = natural_ood(data, methods, advance=progress.advance if progress else None)
     output.mkdir(parents=True, exist_ok=True)
-    write_whole(output / "suite.json", json.dumps(document, indent=1))
-    write_whole(output / "suite.md", suite_table(document) + "\n")
-    print_json(document) if as_json else print(suite_table(document))
+    write_whole(output / "suite.json", json.dumps(result.as_json(), indent=1))
+    write_whole(output / "suite.md", suite_table(result) + "\n")
+    print_json(result.as_json()) if as_json else print(suite_table(result))
 
 
 def _sources(reference: Path | None, noisy: Path | None, tests: list[str]) -> dict[str, Path]:
-    """Return what is to be opened, by name; the first is what the others are paired with."""
+    """Return the images by name; the others are matched with the first."""
     sources = {"reference": reference} if reference else {}
     if noisy:
         sources["noisy"] = noisy
     for number, text in enumerate(tests, start=1):
         name, equals, path = text.partition("=")
-        # A path may hold an equals sign itself.
+        # A path may contain an equals sign itself.
         if not equals or Path(text).exists():
             name, path = "test" if len(tests) == 1 else f"test {number}", text
-        if name in sources or name in _NOT_NAMES:
-            raise typer.BadParameter(f"--test: expected a name for each, found {name} twice")
+        if name in ("reference", "noisy"):
+            raise typer.BadParameter(f"--test: expected another name than {name}, which is reserved for --{name}")
+        if name in sources:
+            raise typer.BadParameter(f"--test: expected a different name for each, found {name} twice")
         sources[name] = Path(path)
     if not sources:
         raise typer.BadParameter("expected --reference, --test or --noisy, found none")
@@ -138,36 +216,37 @@ def _sources(reference: Path | None, noisy: Path | None, tests: list[str]) -> di
 
 
 def _insert(text: str) -> Insert:
-    from ctdenoise.evaluation.evaluate import Insert
+    from ctdenoise.evaluation.document import Insert
 
     try:
         row, column, radius = (float(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(f"--insert: expected ROW,COLUMN,RADIUS, found {text}") from None
-    return Insert(row, column, radius)
+    return Insert(row=row, column=column, radius_mm=radius)
 
 
-def _say(document: dict[str, Any], output: Path) -> None:
+def _print_summary(evaluation: Evaluation, output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    entries = document["fidelity"]
-    shown = [metric for metric in _SHOWN if any(e["metric"] == metric for e in entries)]
+    windows = list(dict.fromkeys(entry.window for entry in evaluation.fidelity))
+    rows: dict[tuple[str, str], dict[str, Fidelity]] = {}
+    for entry in sorted(evaluation.fidelity, key=lambda entry: windows.index(entry.window)):
+        rows.setdefault((entry.window, entry.image), {})[entry.metric] = entry
+    units = {entry.metric: entry.unit for entry in evaluation.fidelity}
+    shown = [metric for metric in _SHOWN if metric in units]
     if shown:
-        units = {e["metric"]: e["unit"] and f" / {e['unit']}" for e in entries}
-        table = Table("window", "image", *(metric.upper() + units[metric] for metric in shown))
-        table.title = f"means of {len(document['slices'])} slices"
-        for window, image in sorted(
-            dict.fromkeys((e["window"], e["image"]) for e in entries),
-            key=lambda line: [e["window"] for e in entries].index(line[0]),
-        ):
-            means = {e["metric"]: e["mean"] for e in entries if (e["window"], e["image"]) == (window, image)}
-            table.add_row(window, image, *(_cell(means.get(metric), units[metric]) for metric in shown))
+        heads = [f"{metric.upper()} / {units[metric]}" if units[metric] else metric.upper() for metric in shown]
+        table = Table("window", "image", *heads, title=f"mean of {len(evaluation.slices)} slices")
+        for (window, image), metrics in rows.items():
+            table.add_row(window, image, *(_cell(metrics.get(metric)) for metric in shown))
         Console().print(table)
-    for warning in document["warnings"]:
+    for warning in evaluation.warnings:
         print(f"note: {warning}")
     print(output / "report.html")
 
 
-def _cell(mean: float | None, unit: str) -> str:
-    return "–" if mean is None else f"{mean:.{2 if unit else 4}f}"
+def _cell(entry: Fidelity | None) -> str:
+    if entry is None or entry.mean is None:
+        return "–"
+    return f"{entry.mean:.{2 if entry.unit else 4}f}"

@@ -1,8 +1,31 @@
-"""How good a result is: metrics with their windows beside them, and pictures."""
+"""Image quality: fidelity metrics, CT physics, comparison with other denoisers, reports."""
 
-from ctdenoise.evaluation.comparison import ct_comparison
-from ctdenoise.evaluation.figures import comparison_figure
-from ctdenoise.evaluation.metrics import WINDOWS, Window, window_metrics
-from ctdenoise.evaluation.photographs import photograph_comparison
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ctdenoise.evaluation.comparison import ct_comparison
+    from ctdenoise.evaluation.figures import comparison_figure
+    from ctdenoise.evaluation.metrics import window_metrics
+    from ctdenoise.evaluation.photographs import photograph_comparison
+    from ctdenoise.evaluation.windows import WINDOWS, Window
 
 __all__ = ["WINDOWS", "Window", "comparison_figure", "ct_comparison", "photograph_comparison", "window_metrics"]
+
+_MODULES = {
+    "WINDOWS": "windows",
+    "Window": "windows",
+    "comparison_figure": "figures",
+    "ct_comparison": "comparison",
+    "photograph_comparison": "photographs",
+    "window_metrics": "metrics",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name, and the libraries it needs, only where it is used."""
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Pictures of results in radiological windows, and curves."""
+"""Pictures of images in HU windows, and curves, as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from ctdenoise.evaluation.metrics import Window
+from ctdenoise.evaluation.windows import Window
 
-#: HU shown as black and white where the removed noise is drawn.
+#: What was removed is shown from minus to plus this value, HU.
 RESIDUAL_HU = 100.0
-#: Stands for the text's colour in SVG until the page decides.
+#: Placeholder in SVG for the text colour, which the page defines.
 _INK = "#010203"
 _SVG_STYLE: Any = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK),
@@ -36,16 +36,16 @@ def comparison_figure(
     windows: Sequence[Window],
     path: Path,
 ) -> None:
-    """Draw noisy | denoised | truth | removed noise, a row for each window, as a PNG.
+    """Draw noisy image, denoised image, truth and removed noise side by side, a row for each window, as a PNG.
 
     Parameters
     ----------
     noisy, denoised, truth
         ``[H, W]`` HU.
     windows
-        How the first three are shown; removed noise is shown over ±100 HU.
+        Windows of the first three; removed noise is shown from −100 to 100 HU.
     path
-        Where the PNG goes.
+        File to write.
     """
     rows, columns = noisy.shape
     height = 4 * rows / columns + 0.25
@@ -65,7 +65,7 @@ def comparison_figure(
 
 
 def png_url(image: NDArray[np.floating], window: Window, enlarged: int = 1) -> str:
-    """Return ``[H, W]`` or ``[H, W, C]`` in a window as a PNG in a data URL, enlarged by a whole factor."""
+    """Return ``[H, W]`` or ``[H, W, C]`` in a window as a PNG data URL, enlarged by a whole factor."""
     grey = np.clip((np.asarray(image, np.float64) - window.low) / window.width, 0, 1) * 255
     values = np.rint(grey).astype(np.uint8)
     picture = Image.fromarray(values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values)
@@ -84,20 +84,20 @@ def curves(
     top: float | None = None,
     dashed: Collection[str] = (),
 ) -> str:
-    """Draw curves as SVG whose text takes the colour of the page, light or dark.
+    """Draw curves as SVG, with text in the text colour of the page.
 
     Parameters
     ----------
     lines
-        x and y of each, by name; None is a gap.
+        x and y of each curve, by name; None is a gap.
     colours
-        By name.
+        Colour of each curve, by name.
     x, y
-        What the axes say.
+        Labels of the axes.
     top
-        Upper end of y, which then begins at 0.
+        Upper limit of the y axis, which then begins at 0.
     dashed
-        Names of curves that are not drawn through.
+        Names of the curves that are dashed.
     """
     with rc_context(_SVG_STYLE):
         figure = Figure(figsize=(5.2, 3.2), layout="constrained")

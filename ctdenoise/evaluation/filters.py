@@ -1,4 +1,4 @@
-"""Classical filters that a denoiser is compared with, each as a family to choose the best parameter from."""
+"""Classical denoising filters for comparison, each with several parameters to choose the best from."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 Denoise = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def families(noise: float) -> dict[str, list[Denoise]]:
+def filter_candidates(noise: float) -> dict[str, list[Denoise]]:
     """Return total variation, non-local means and, where it is installed, BM3D, each with several parameters.
 
     Parameters
     ----------
     noise
-        Standard deviation of what is to be taken away. The filters take ``[H, W]`` or ``[H, W, C]`` in its unit.
+        Standard deviation of the noise. The filters take ``[H, W]`` or ``[H, W, C]`` in the same unit.
     """
     found: dict[str, list[Denoise]] = {
         "total variation": [partial(_total_variation, weight=k * noise) for k in (0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2)],

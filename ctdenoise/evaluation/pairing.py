@@ -1,4 +1,4 @@
-"""Which slices belong together: by their source images, by position, by name."""
+"""Matching of slices of several stacks: by source images, by position, by file name."""
 
 from __future__ import annotations
 
@@ -11,98 +11,102 @@ from numpy.typing import NDArray
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.stacks import Slice, Stack
 
-#: Positions closer than this, mm, are the same.
-_SAME_MM = 0.2
-_SHOWN = 5
+#: Names of the stacks that have a role in an evaluation; all others are evaluated.
+REFERENCE, NOISY = "reference", "noisy"
+#: Positions that differ by less, mm, are the same.
+_POSITION_TOLERANCE_MM = 0.2
+#: Most slices that an error message names.
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class Aligned:
-    """Stacks whose slices belong together.
+class AlignedStacks:
+    """Stacks and which of their slices belong together.
 
     Attributes
     ----------
     stacks
-        By name; the first is what the others were paired with.
-    rows
-        For each place, the index in each stack.
-    left_out
-        Slices of the first stack that another lacks.
+        By name; the first is the one that the others were matched with.
+    matches
+        For each matched slice, its index in each stack.
+    unmatched
+        Number of slices of the first stack without a counterpart in every other.
     """
 
     stacks: dict[str, Stack]
-    rows: tuple[dict[str, int], ...]
-    left_out: int
+    matches: tuple[dict[str, int], ...]
+    unmatched: int
 
     @property
     def base(self) -> Stack:
-        """Return the first stack."""
+        """The first stack."""
         return next(iter(self.stacks.values()))
 
     def __len__(self) -> int:
-        """Return how many places there are."""
-        return len(self.rows)
+        """Return the number of matched slices."""
+        return len(self.matches)
 
-    def label(self, place: int) -> str:
-        """Return what to call a place."""
-        return self.base.slices[next(iter(self.rows[place].values()))].label
+    def label(self, index: int) -> str:
+        """Return the label of a matched slice, as in the first stack."""
+        return self.base.slices[next(iter(self.matches[index].values()))].label
 
-    def read(self, place: int) -> dict[str, NDArray[np.float32]]:
-        """Read the slices at a place.
+    def read(self, index: int) -> dict[str, NDArray[np.float32]]:
+        """Read a matched slice of every stack.
 
         Raises
         ------
         InputError
-            If one cannot be read, or they differ in size.
+            If a slice cannot be read, or the slices differ in size.
         """
-        images = {name: stack.read(self.rows[place][name]) for name, stack in self.stacks.items()}
+        images = {name: stack.read(self.matches[index][name]) for name, stack in self.stacks.items()}
         first = next(iter(images))
         for name, image in images.items():
             if image.shape != images[first].shape:
                 expected, found = ("×".join(map(str, images[key].shape)) for key in (first, name))
                 raise InputError(
-                    f"slice {self.label(place)}: expected {expected} as in {first}, found {found}",
+                    f"slice {self.label(index)}: expected {expected} as in {first}, found {found}",
                     path=self.stacks[name].path,
-                    hint="images must have the same matrix to be compared",
+                    hint="only images of the same matrix size can be compared",
                 )
         return images
 
 
-def align(stacks: dict[str, Stack]) -> Aligned:
-    """Pair every stack with the first; see :func:`pair`.
+def align(stacks: dict[str, Stack]) -> AlignedStacks:
+    """Match the slices of every stack with those of the first; see :func:`pair`.
 
     Raises
     ------
     InputError
-        If that cannot be done.
+        If that is not possible.
     """
     first, *others = stacks
-    rows = {i: {first: i} for i in range(len(stacks[first].slices))}
+    matches = {i: {first: i} for i in range(len(stacks[first].slices))}
     for name in others:
-        matches = dict(pair(stacks[first], stacks[name]))
-        rows = {i: {**row, name: matches[i]} for i, row in rows.items() if i in matches}
-    return Aligned(stacks, tuple(rows.values()), len(stacks[first].slices) - len(rows))
+        pairs = dict(pair(stacks[first], stacks[name]))
+        matches = {i: {**match, name: pairs[i]} for i, match in matches.items() if i in pairs}
+    return AlignedStacks(stacks, tuple(matches.values()), len(stacks[first].slices) - len(matches))
 
 
 def pair(reference: Stack, test: Stack) -> list[tuple[int, int]]:
     """Find the slice of the reference that each slice of the test belongs to.
 
-    By SourceImageSequence (one comes from the other, or both from the same) where all of the test have one; else by
-    position along the same normal; else images by name, or anything by its place where there are as many.
+    By SourceImageSequence (one was derived from the other, or both from the same images) if every slice of the test has
+    one that the reference knows; else by position along the same normal; else images by file name; else in order, if
+    both have the same number of slices.
 
     Returns
     -------
     list
-        Index in the reference and in the test, in the reference's order. Slices that only the reference has are not
-        in it.
+        Index in the reference and in the test, in the order of the reference. Slices that only the reference has are
+        left out.
 
     Raises
     ------
     InputError
-        If a slice of the test has no partner or several; names them.
+        If a slice of the test has no counterpart or several; the message names these slices.
     """
     if reference.is_photograph != test.is_photograph:
-        raise InputError("expected the same kind as the reference, found images beside HU", path=test.path)
+        raise InputError("expected the same kind of images as the reference, found photographs and CT", path=test.path)
     both = (reference.slices, test.slices)
     for matches in (_by_source(*both), _by_position(reference, test), _by_stem(*both)):
         if matches is not None:
@@ -110,7 +114,7 @@ def pair(reference: Stack, test: Stack) -> list[tuple[int, int]]:
     if len(reference.slices) != len(test.slices):
         raise InputError(
             f"expected {len(reference.slices)} slices as in the reference, found {len(test.slices)}, "
-            "with neither source images nor positions to pair them by",
+            "with neither source images nor positions to match them by",
             path=test.path,
         )
     return [(i, i) for i in range(len(test.slices))]
@@ -120,9 +124,9 @@ def _one_to_one(matches: list[list[int]], reference: Stack, test: Stack) -> list
     alone = [test.slices[i].label for i, found in enumerate(matches) if not found]
     if alone:
         raise InputError(
-            f"expected a slice of {reference.path.name} for each, found none for {_some(alone)}",
+            f"expected a slice of {reference.path.name} for each slice, found none for {_named(alone)}",
             path=test.path,
-            hint="evaluate against the series it was made from, or one at the same positions",
+            hint="evaluate against the series it was derived from, or one at the same positions",
         )
     several = [test.slices[i].label for i, found in enumerate(matches) if len(found) > 1]
     taken: dict[int, list[str]] = {}
@@ -131,9 +135,10 @@ def _one_to_one(matches: list[list[int]], reference: Stack, test: Stack) -> list
     several += [label for labels in taken.values() if len(labels) > 1 for label in labels]
     if several:
         raise InputError(
-            f"expected one slice for each of {reference.path.name}, found several at the same place: {_some(several)}",
+            f"expected one slice for each slice of {reference.path.name}, found several at the same position: "
+            f"{_named(several)}",
             path=test.path,
-            hint="a series with several images at a position must be split first",
+            hint="split a series that has several images at a position first",
         )
     return sorted((found[0], i) for i, found in enumerate(matches))
 
@@ -148,18 +153,18 @@ def _by_source(reference: Sequence[Slice], test: Sequence[Slice]) -> list[list[i
 
 
 def _by_position(reference: Stack, test: Stack) -> list[list[int]] | None:
-    there = [one.position for one in reference.slices]
-    here = [one.position for one in test.slices]
-    if None in there or None in here:
+    expected = [one.position for one in reference.slices]
+    found = [one.position for one in test.slices]
+    if None in expected or None in found:
         return None
     if reference.normal and test.normal and not np.allclose(reference.normal, test.normal, atol=1e-3):
         raise InputError(
-            f"expected slices with the normal {_shown(reference.normal)}, found {_shown(test.normal)}",
+            f"expected slices with the normal {_vector(reference.normal)}, found {_vector(test.normal)}",
             path=test.path,
-            hint="turn the volume so that its slices are those of the reference",
+            hint="reorient the volume so that its slices are parallel to those of the reference",
         )
-    positions = np.array(there, float)
-    return [np.flatnonzero(np.abs(positions - np.float64(z)) < _SAME_MM).tolist() for z in here]
+    positions = np.array(expected, float)
+    return [np.flatnonzero(np.abs(positions - np.float64(z)) < _POSITION_TOLERANCE_MM).tolist() for z in found]
 
 
 def _by_stem(reference: Sequence[Slice], test: Sequence[Slice]) -> list[list[int]] | None:
@@ -168,10 +173,10 @@ def _by_stem(reference: Sequence[Slice], test: Sequence[Slice]) -> list[list[int
     return matches if all(matches) else None
 
 
-def _some(labels: Sequence[str]) -> str:
-    rest = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
-    return ", ".join(f"slice {label}" for label in labels[:_SHOWN]) + rest
+def _named(labels: Sequence[str]) -> str:
+    rest = f" and {len(labels) - _MOST_NAMED} more" if len(labels) > _MOST_NAMED else ""
+    return ", ".join(f"slice {label}" for label in labels[:_MOST_NAMED]) + rest
 
 
-def _shown(normal: Sequence[float]) -> str:
+def _vector(normal: Sequence[float]) -> str:
     return "(" + ", ".join(f"{x:.2f}" for x in normal) + ")"

@@ -1,21 +1,20 @@
-"""An evaluation as files."""
+"""Files of an evaluation: JSON, CSV and the report."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ctdenoise.errors import InputError
-from ctdenoise.evaluation.pairing import Aligned
+from ctdenoise.evaluation.document import Evaluation
+from ctdenoise.evaluation.pairing import AlignedStacks
 from ctdenoise.evaluation.report import write_report
 from ctdenoise.files import write_whole
 
 
-def write_results(document: Mapping[str, Any], aligned: Aligned, folder: Path) -> None:
+def write_results(evaluation: Evaluation, aligned: AlignedStacks, folder: Path) -> None:
     """Write ``metrics.json``, ``metrics.csv`` (a line for each value) and ``report.html``.
 
     Raises
@@ -23,18 +22,23 @@ def write_results(document: Mapping[str, Any], aligned: Aligned, folder: Path) -
     InputError
         If the folder cannot be written.
     """
+    document = json.dumps(evaluation.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "metrics.json", document)
+        write_whole(folder / "metrics.csv", _table(evaluation))
+        write_report(evaluation, aligned, folder / "report.html")
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", path=error.filename or folder) from error
+
+
+def _table(evaluation: Evaluation) -> str:
     table = io.StringIO()
     lines = csv.writer(table)
     lines.writerow(("image", "window", "low", "high", "metric", "unit", "slice", "value"))
-    for entry in document["fidelity"]:
-        for slice_label, value in zip(document["slices"], entry["values"], strict=True):
+    for entry in evaluation.fidelity:
+        what = (entry.image, entry.window, entry.low, entry.high, entry.metric, entry.unit)
+        for label, value in zip(evaluation.slices, entry.values, strict=True):
             if value is not None:
-                what = (entry[key] for key in ("image", "window", "low", "high", "metric", "unit"))
-                lines.writerow((*what, slice_label, value))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "metrics.json", json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
-        write_whole(folder / "metrics.csv", table.getvalue())
-        write_report(document, aligned, folder / "report.html")
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", path=error.filename or folder) from error
+                lines.writerow((*what, label, value))
+    return table.getvalue()

@@ -1,4 +1,4 @@
-"""What is evaluated: slices of a DICOM series, a volume, an array or a folder of images, read one by one."""
+"""Inputs of an evaluation: slices of a DICOM series, a volume, an array or a folder of images, read one by one."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Slice:
     Attributes
     ----------
     label
-        Its number in the stack, from 1, and where it is.
+        Number in the stack, from 1, and position, if known; the file name of a photograph.
     path, index
-        The file, and which slice of it.
+        The file, and the index of the slice in it.
     position
         Millimetres along the slice normal, or None.
     uids
-        SOPInstanceUIDs that it is or comes from (SourceImageSequence); of enhanced CT with the frame.
+        Its SOPInstanceUID and those in its SourceImageSequence; with the frame number for enhanced CT.
     stem
-        File name without suffix, of images.
+        File name without suffix; photographs only.
     """
 
     label: str
@@ -49,26 +49,26 @@ class Stack:
     Attributes
     ----------
     path
-        What was opened.
+        The file or folder.
     kind
         ``"dicom"``, ``"volume"``, ``"array"`` or ``"image"``.
     slices
-        In order.
-    pixel_mm
-        Pixel spacing; None where it is not known.
+        In anatomical order, or by name for photographs.
+    pixel_spacing_mm
+        Pixel spacing, or None where it is unknown.
     normal
-        Of the slices, where it is known.
+        Normal vector of the slices, or None where it is unknown.
     """
 
     path: Path
     kind: str
     slices: tuple[Slice, ...]
-    pixel_mm: float | None = None
+    pixel_spacing_mm: float | None = None
     normal: tuple[float, ...] | None = None
 
     @property
     def is_photograph(self) -> bool:
-        """Whether values are in [0, 1] and not HU."""
+        """Whether values are in [0, 1] rather than HU."""
         return self.kind == "image"
 
     def read(self, index: int) -> NDArray[np.float32]:
@@ -93,7 +93,7 @@ class Stack:
 
 
 def open_stack(path: Path) -> Stack:
-    """Find the slices of whatever there is.
+    """List the slices of an input of any supported kind.
 
     Parameters
     ----------
@@ -104,10 +104,10 @@ def open_stack(path: Path) -> Stack:
     Raises
     ------
     InputError
-        If there is none of them, or more than one series.
+        If nothing supported is there, or more than one series.
     """
     if not path.exists():
-        raise InputError("expected images to evaluate, found nothing there", path=path)
+        raise InputError("expected images to evaluate, found no such file or folder", path=path)
     if path.is_file() and is_volume(path):
         return _volume_stack(path)
     if path.suffix.lower() == ".npy":
@@ -134,9 +134,15 @@ def _volume_stack(path: Path) -> Stack:
     return Stack(path, "volume", slices, volume.pixel_spacing_mm, tuple(float(x) for x in normal))
 
 
-@lru_cache(maxsize=4)
 def _volume(path: Path) -> Volume:
-    """Read a volume once; files are the user's input and do not change meanwhile."""
+    """Read a volume, once for all of its slices."""
+    file = path.stat()
+    return _cached_volume(path, file.st_mtime_ns, file.st_size)
+
+
+@lru_cache(maxsize=4)
+def _cached_volume(path: Path, modified_ns: int, size: int) -> Volume:
+    """Read a volume; it is read again when time or size of the file changed."""
     return read_volume(path)
 
 
@@ -147,13 +153,13 @@ def _dicom_stack(path: Path) -> Stack:
         raise InputError(
             f"expected one CT series, found {what}",
             path=path,
-            hint="name the folder of one series; ctdenoise inspect tells what is where",
+            hint="give the folder of one series; ctdenoise inspect lists the series in a folder",
         )
     return series_stack(found.series[0], path)
 
 
 def series_stack(series: Series, path: Path) -> Stack:
-    """Return the slices of a series that was found in `path`.
+    """Return the stack of a series that was found in `path`.
 
     Raises
     ------
@@ -161,7 +167,7 @@ def series_stack(series: Series, path: Path) -> Stack:
         If a header cannot be read.
     """
     slices: list[Slice] = []
-    pixel_mm, normal = None, None
+    pixel_spacing_mm, normal = None, None
     for file in series.slices:
         header = read_dataset(
             file.path,
@@ -169,7 +175,7 @@ def series_stack(series: Series, path: Path) -> Stack:
             stop_before_pixels=True,
         )
         if not slices:
-            pixel_mm = float(header.PixelSpacing[0]) if header.get("PixelSpacing") else None
+            pixel_spacing_mm = float(header.PixelSpacing[0]) if header.get("PixelSpacing") else None
             if header.get("ImageOrientationPatient"):
                 row, column = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
                 normal = tuple(float(x) for x in np.cross(row, column))
@@ -178,7 +184,7 @@ def series_stack(series: Series, path: Path) -> Stack:
             mark = f"#{frame}" if file.enhanced else ""
             uids = frozenset(uid + mark for uid in (file.uid, *sources))
             slices.append(Slice(_label(len(slices), file.position), file.path, frame, file.position, uids))
-    return Stack(path, "dicom", tuple(slices), pixel_mm, normal)
+    return Stack(path, "dicom", tuple(slices), pixel_spacing_mm, normal)
 
 
 def _array(path: Path) -> NDArray[np.floating]:
@@ -192,7 +198,7 @@ def _array(path: Path) -> NDArray[np.floating]:
 
 
 def _has_dicom(folder: Path) -> bool:
-    """Whether anything beside or below images may be DICOM."""
+    """Return whether the folder has files, at any depth, whose names may be those of DICOM files."""
     return any(file.is_file() and file.suffix.lower() in ("", ".dcm", ".ima") for file in folder.rglob("*"))
 
 

@@ -1,56 +1,78 @@
-"""Means over slices, how sure they are, and whether two differ."""
+"""Means over slices, their confidence intervals, and tests of differences between images."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from scipy.stats import bootstrap, wilcoxon
 
+from ctdenoise.evaluation.document import Comparison, Fidelity
+
 _RESAMPLES = 2000
 
 
-def summary(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, standard deviation and bootstrap interval over slices."""
+@dataclass(frozen=True)
+class Summary:
+    """Statistics of a metric over slices.
+
+    Attributes
+    ----------
+    slices
+        Number of values.
+    mean
+        Infinite if a value is infinite or NaN; None without values.
+    sd, ci95
+        Sample standard deviation and percentile bootstrap 95 % interval of the mean, of the finite values; None for
+        fewer than two.
+    """
+
+    slices: int
+    mean: float | None = None
+    sd: float | None = None
+    ci95: tuple[float, float] | None = None
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """Return mean, standard deviation and bootstrap interval (2,000 resamples, seed 0) over slices."""
     sample = np.array(values, float)
     sample = sample[np.isfinite(sample)]
-    found: dict[str, Any] = {"slices": len(values), "mean": None, "sd": None, "ci95": None}
-    if sample.size:
-        found["mean"] = float(sample.mean()) if sample.size == len(values) else math.inf
-    if sample.size > 1:
-        found["sd"] = float(sample.std(ddof=1))
-        interval = bootstrap(
-            (sample,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(0)
-        ).confidence_interval
-        found["ci95"] = [float(interval.low), float(interval.high)]
-    return found
+    if not sample.size:
+        return Summary(len(values))
+    mean = float(sample.mean()) if sample.size == len(values) else math.inf
+    if sample.size == 1:
+        return Summary(len(values), mean)
+    interval = bootstrap(
+        (sample,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    return Summary(len(values), mean, float(sample.std(ddof=1)), (float(interval.low), float(interval.high)))
 
 
-def comparisons(fidelity: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Wilcoxon's signed-rank test over slices, between any two images, for each window and metric."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+def compare_images(fidelity: Sequence[Fidelity]) -> list[Comparison]:
+    """Test each metric in each window between any two images: Wilcoxon's signed-rank test over slices."""
+    groups: dict[tuple[str, str], list[Fidelity]] = {}
     for entry in fidelity:
-        groups.setdefault((entry["window"], entry["metric"]), []).append(entry)
+        groups.setdefault((entry.window, entry.metric), []).append(entry)
     found = []
     for (window, metric), entries in groups.items():
         for one, other in combinations(entries, 2):
-            pairs = [(a, b) for a, b in zip(one["values"], other["values"], strict=True) if None not in (a, b)]
-            difference = np.array([b - a for a, b in pairs if np.isfinite(a) and np.isfinite(b)])
+            pairs = zip(one.values, other.values, strict=True)
+            difference = np.array([b - a for a, b in pairs if a is not None and b is not None])
             if difference.size < 2:
                 continue
             p = float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0
             found.append(
-                {
-                    "a": one["image"],
-                    "b": other["image"],
-                    "window": window,
-                    "metric": metric,
-                    "slices": int(difference.size),
-                    "median_difference": float(np.median(difference)),
-                    "p": p,
-                }
+                Comparison(
+                    a=one.image,
+                    b=other.image,
+                    window=window,
+                    metric=metric,
+                    slices=int(difference.size),
+                    median_difference=float(np.median(difference)),
+                    p=p,
+                )
             )
     return found

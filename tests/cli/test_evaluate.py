@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,18 +65,37 @@ def test_photographs(tmp_path):
     ("extra", "said"),
     [
         ([], "expected --reference, --test or --noisy"),
-        (["--test", "x", "--protocol", "best"], "expected one of redcnn, ldct-benchmark, paper, found best"),
-        (["--test", "x", "--protocol", "paper", "--window", "lung"], "a protocol has windows of its own"),
-        (["--test", "x", "--window", "liver"], "found liver"),
-        (["--test", "x", "--mask", "head"], "expected none or body"),
-        (["--test", "x", "--protocol", "paper", "--mask", "body"], "a protocol measures everywhere"),
+        (["--test", "x", "--protocol", "best"], "'best' is not one of 'redcnn', 'ldct-benchmark', 'paper'"),
+        (["--test", "x", "--protocol", "paper", "--window", "lung"], "a protocol has its own"),
+        (["--test", "x", "--window", "liver"], "'liver' is not one of"),
+        (["--test", "x", "--mask", "head"], "'head' is not one of 'none', 'body'"),
+        (["--test", "x", "--protocol", "paper", "--mask", "body"], "a protocol measures all pixels"),
         (["--test", "x", "--insert", "1,2"], "expected ROW,COLUMN,RADIUS"),
         (["--test", "a=x", "--test", "a=y"], "found a twice"),
+        (["--test", "noisy=x"], "noisy, which is reserved for --noisy"),
+        (["--suite", "natural-ood"], "expected --suite and --data"),
     ],
 )
-def test_wrong_usage_is_told(extra, said, tmp_path):
+def test_wrong_usage_is_explained(extra, said, tmp_path):
     done = runner.invoke(app, ["evaluate", "-o", str(tmp_path / "out"), *extra])
     assert done.exit_code == 2
     words = " ".join(done.output.replace("│", " ").split())
     assert said in words
     assert not (tmp_path / "out").exists()
+
+
+def test_help_shows_the_choices_and_groups_the_options():
+    output = runner.invoke(app, ["evaluate", "--help"], env={"COLUMNS": "160"}).output
+    for choices in ("redcnn|ldct-benchmark|paper", "none|body", "natural-ood", "brain|mediastinum"):
+        assert choices in output
+    panels = re.findall(r"╭─ (.*?) ─+╮", output)
+    assert panels == ["Options", "Images", "Metrics", "Suite of photographs", "Output"]
+
+
+def test_stacks_and_metrics_are_imported_without_torch_and_monai():
+    code = (
+        "import sys, ctdenoise.evaluation.stacks, ctdenoise.evaluation.metrics; "
+        "print(*sorted({'torch', 'monai', 'piq', 'torchmetrics', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

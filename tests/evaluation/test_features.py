@@ -9,7 +9,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ctdenoise.cli import app
-from ctdenoise.evaluation.features import analyse, distortions, feature_figure
+from ctdenoise.evaluation.distortions import distortions
+from ctdenoise.evaluation.feature_figure import curve_styles, feature_figure
+from ctdenoise.evaluation.features import FeatureAnalysis, analyse
 from ctdenoise.evaluation.stacks import open_stack
 from ctdenoise.models import build_encoder
 from tests.conftest import make_series
@@ -31,29 +33,29 @@ def document(photographs):
 
 
 def test_every_level_and_distortion_is_measured(document):
-    levels = document["encoders"]["random-rn50"]
-    assert [(level["scale"], level["channels"]) for level in levels] == [
+    levels = document.encoders["random-rn50"]
+    assert [(level.scale, level.channels) for level in levels] == [
         ("1/2", 64),
         ("1/4", 256),
         ("1/8", 512),
         ("1/16", 1024),
     ]
     for level in levels:
-        assert set(level["distortions"]) == set(distortions(None))
-        for row in level["distortions"].values():
-            assert -1 <= row["cosine"] <= 1.0001
-            assert 0 <= row["cka"] <= 1.0001
-            assert row["found"] in (0, 1 / 3, pytest.approx(2 / 3), 1)
+        assert set(level.distortions) == set(distortions(None))
+        for row in level.distortions.values():
+            assert -1 <= row.cosine <= 1.0001
+            assert 0 <= row.cka <= 1.0001
+            assert row.found in (0, 1 / 3, pytest.approx(2 / 3), 1)
 
 
 def test_more_noise_changes_features_more_and_own_images_are_found(document):
-    stem = document["encoders"]["random-rn50"][0]["distortions"]
+    stem = document.encoders["random-rn50"][0].distortions
     for measure in ("cosine", "cka"):
-        values = [stem[f"Gaussian {level}"][measure] for level in (5, 15, 25, 50)]
+        values = [getattr(stem[f"Gaussian {level}"], measure) for level in (5, 15, 25, 50)]
         assert values == sorted(values, reverse=True)
-        assert stem["blur 1 px"][measure] > stem["blur 2 px"][measure]
-    assert stem["Gaussian 5"]["found"] == 1
-    assert stem["Gaussian 5"]["cosine"] > document["encoders"]["random-rn50"][0]["content"]
+        assert getattr(stem["blur 1 px"], measure) > getattr(stem["blur 2 px"], measure)
+    assert stem["Gaussian 5"].found == 1
+    assert stem["Gaussian 5"].cosine > document.encoders["random-rn50"][0].content
 
 
 def test_cosine_and_cka_are_those_of_the_features(photographs):
@@ -71,14 +73,14 @@ def test_cosine_and_cka_are_those_of_the_features(photographs):
         with torch.no_grad():
             maps.append(encoder(tensor)[3].flatten().double())
     cosine = [torch.nn.functional.cosine_similarity(maps[i], maps[j], dim=0) for i, j in ((0, 1), (0, 2), (1, 2))]
-    assert document["encoders"]["ctdenoise-rn50"][2]["content"] == pytest.approx(float(sum(cosine) / 3), abs=1e-4)
+    assert document.encoders["ctdenoise-rn50"][2].content == pytest.approx(float(sum(cosine) / 3), abs=1e-4)
 
 
 def test_ct_has_lower_doses_too(tmp_path):
     stack = open_stack(make_series(tmp_path / "ct", slices=2, size=(64, 64)))
     document = analyse([stack], {"random-rn50": None}, count=2)
-    assert document["kind"] == "CT"
-    assert {"25% dose", "10% dose"} <= set(document["encoders"]["random-rn50"][0]["distortions"])
+    assert document.kind == "CT"
+    assert {"25% dose", "10% dose"} <= set(document.encoders["random-rn50"][0].distortions)
 
 
 def test_the_command_writes_figure_and_json_and_takes_weights_files(photographs, tmp_path):
@@ -98,10 +100,23 @@ def test_the_command_writes_figure_and_json_and_takes_weights_files(photographs,
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     assert "clip-rn50" in done.output
-    document = json.loads((tmp_path / "out" / "features.json").read_text())
-    assert document["images"] == 2
+    written = (tmp_path / "out" / "features.json").read_text()
+    assert json.loads(written)["schema"] == "ctdenoise-features/1"
+    document = FeatureAnalysis.model_validate_json(written)
+    assert document.images == 2
     assert Image.open(tmp_path / "out" / "features.png").size[0] > 300
     feature_figure(document, tmp_path / "again.png")
+
+
+def test_curves_of_the_figure_differ_in_hue_by_kind_and_in_style_by_level():
+    styles = curve_styles(distortions(0.7))
+    assert len({tuple(style.values()) for style in styles.values()}) == len(styles)
+    colours = {name: style["color"] for name, style in styles.items()}
+    assert len({colours[f"Gaussian {level}"] for level in (5, 15, 25, 50)}) == 1
+    kinds = ("Gaussian 5", "spatial Gaussian 40", "Poisson 2", "speckle 25", "salt and pepper 2 %", "blur 1 px")
+    kinds += ("JPEG 30", "25% dose")
+    assert len({colours[name] for name in kinds}) == len(kinds)
+    assert colours["25% dose"] == colours["10% dose"]
 
 
 def test_ct_beside_photographs_is_wrong_usage(photographs, tmp_path):

@@ -4,11 +4,13 @@ import numpy as np
 import piq
 import pytest
 import torch
+from scipy.ndimage import prewitt, uniform_filter
 from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from ctdenoise.evaluation import WINDOWS, window_metrics
-from ctdenoise.evaluation.metrics import PROTOCOLS, Row, Window, lpips_weights, measure, photograph_rows, usual_rows
+from ctdenoise.evaluation import WINDOWS, Window, window_metrics
+from ctdenoise.evaluation.metrics import default_measurements, lpips_weights, measure, photograph_measurements
+from ctdenoise.evaluation.protocols import PROTOCOLS, Measurement
 from ctdenoise.noise.phantom import render, thorax
 
 RNG = np.random.default_rng(0)
@@ -51,6 +53,44 @@ def zero_padded_ssim(a: torch.Tensor, b: torch.Tensor, width: float) -> float:
     return float((luminance * (2 * covariance + c2) / (variances + c2)).mean())
 
 
+def masked_gmsd(reference: np.ndarray, test: np.ndarray, width: float, mask: np.ndarray) -> float:
+    """GMSD of Xue et al. 2014 with SciPy: values scaled to 255, averaged and halved, Prewitt operator, c = 170."""
+    even = tuple(slice(0, side // 2 * 2, 2) for side in reference.shape)
+
+    def gradient(image: np.ndarray) -> np.ndarray:
+        half = uniform_filter(image * (255 / width), 2, origin=-1)[even]
+        return np.hypot(*(prewitt(half, axis, mode="constant") / 3 for axis in (0, 1)))
+
+    a, b = gradient(reference), gradient(test)
+    return float(((2 * a * b + 170) / (a**2 + b**2 + 170))[mask[even]].std())
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (127, 101)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_gmsd_is_the_published_one_also_of_part_of_an_image(shape, masked):
+    rows, columns = shape
+    a, b = (np.clip(image[:rows, :columns].astype(np.float64), -160, 240) + 160 for image in (REFERENCE, TEST))
+    mask = np.ones(shape, bool)
+    if masked:
+        mask[:40], mask[:, 90:] = False, False
+        b = np.where(mask, b, a)
+    found = measure(
+        REFERENCE[:rows, :columns],
+        TEST[:rows, :columns],
+        Measurement(WINDOWS["soft-tissue"], ("gmsd",)),
+        mask=mask if masked else None,
+    )
+    assert found["gmsd"] == pytest.approx(masked_gmsd(a, b, 400, mask), rel=1e-9)
+
+
+def test_equal_and_constant_images_have_no_finite_value_and_no_warning(recwarn):
+    constant = np.zeros((16, 16), np.float32)
+    found = measure(constant, constant + 10, Measurement(WINDOWS["full"], ("psnr", "nrmse")))
+    assert np.isinf(found["nrmse"])
+    assert np.isinf(measure(constant, constant, Measurement(WINDOWS["full"], ("psnr",)))["psnr"])
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize(
     ("protocol", "low", "high", "stretch"), [("redcnn", -160, 240, 1), ("paper", -1024, 3072, 4120 / 4096)]
 )
@@ -80,7 +120,7 @@ def vif(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def test_usual_metrics_agree_with_other_implementations():
-    (row,) = usual_rows(["soft-tissue"])
+    (row,) = default_measurements(["soft-tissue"])
     found = measure(REFERENCE, TEST, row)
     a, b = ((image + 160).clamp(0, 400) for image in BATCH)
     assert found["ssim"] == pytest.approx(float(piq.ssim(b, a, data_range=400.0, downsample=False)), abs=1e-6)
@@ -94,7 +134,7 @@ def test_colour_images_are_measured_in_their_unit():
     rng = np.random.default_rng(1)
     a = rng.uniform(0.2, 0.8, (48, 64, 3)).astype(np.float32)
     b = (a + rng.normal(0, 0.05, a.shape)).astype(np.float32)
-    (row,) = photograph_rows()
+    (row,) = photograph_measurements()
     found = measure(a, b, row)
     one, other = (torch.from_numpy(x.astype(np.float64)).permute(2, 0, 1)[None] for x in (a, b))
     assert found["psnr"] == pytest.approx(float(peak_signal_noise_ratio(other, one, data_range=1.0)), abs=1e-4)
@@ -106,17 +146,17 @@ def test_a_mask_leaves_out_what_is_outside():
     mask = np.zeros(REFERENCE.shape, bool)
     mask[30:90, 30:90] = True
     broken = np.where(mask, REFERENCE, 3000).astype(np.float32)
-    for row in (*usual_rows(["soft-tissue"]), *PROTOCOLS["redcnn"]):
+    for row in (*default_measurements(["soft-tissue"]), *PROTOCOLS["redcnn"]):
         found = measure(REFERENCE, broken, row, mask=mask)
         assert found["rmse"] == 0
         assert found["psnr"] == float("inf")
         assert found["ssim"] == pytest.approx(1)
-    inside = measure(REFERENCE, np.where(mask, TEST, REFERENCE), Row(WINDOWS["full"], ("rmse",)), mask=mask)
+    inside = measure(REFERENCE, np.where(mask, TEST, REFERENCE), Measurement(WINDOWS["full"], ("rmse",)), mask=mask)
     assert inside["rmse"] == pytest.approx(float(np.sqrt(np.mean((TEST - REFERENCE)[mask] ** 2))), rel=1e-4)
 
 
 def test_slow_metrics_can_wait_and_small_images_have_no_vif():
-    (row,) = usual_rows(["full"])
+    (row,) = default_measurements(["full"])
     assert "vif" not in measure(REFERENCE, TEST, row, slow=False)
     assert np.isnan(measure(REFERENCE[:40], TEST[:40], row)["vif"])
 
@@ -137,7 +177,7 @@ def test_lpips_of_alexnet_grows_with_the_difference(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     torch.save(alexnet().state_dict(), tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth")
-    row = Row(Window("soft-tissue", -160, 240), ("lpips",))
+    row = Measurement(Window("soft-tissue", -160, 240), ("lpips",))
     noise = TEST - REFERENCE
     values = [measure(REFERENCE, REFERENCE + k * noise, row)["lpips"] for k in (0, 0.5, 2)]
     assert values[0] == 0 < values[1] < values[2]

@@ -34,11 +34,11 @@ def test_a_derived_series_is_paired_with_its_source_whatever_the_names(series, i
         file.rename(result.folder / f"x{number}")
     aligned = align({"reference": open_stack(series), "test": open_stack(result.folder)})
     assert len(aligned) == 5
-    for place in range(5):
-        images = aligned.read(place)
+    for index in range(5):
+        images = aligned.read(index)
         assert np.array_equal(images["reference"], images["test"])
     (result.folder / "x0").unlink()
-    assert align({"reference": open_stack(series), "test": open_stack(result.folder)}).left_out == 1
+    assert align({"reference": open_stack(series), "test": open_stack(result.folder)}).unmatched == 1
 
 
 def test_two_results_of_one_series_are_paired_by_it(series, identity, halve, tmp_path):
@@ -61,13 +61,13 @@ def test_series_without_common_sources_are_paired_by_position(tmp_path):
         pair(open_stack(part), open_stack(full))
 
 
-def test_several_slices_at_one_place_are_named(tmp_path):
+def test_several_slices_at_one_position_are_named(tmp_path):
     full = make_series(tmp_path / "full", slices=2)
 
     def same(image, index):
         image.ImagePositionPatient = [0, 0, 0]
 
-    with pytest.raises(InputError, match="several at the same place: slice 1"):
+    with pytest.raises(InputError, match="several at the same position: slice 1"):
         pair(open_stack(full), open_stack(make_series(tmp_path / "twice", slices=2, edit=same)))
 
 
@@ -85,7 +85,14 @@ def test_volumes_are_paired_by_position_and_refused_where_their_slices_are_other
         pair(reference, oblique)
 
 
-def test_arrays_are_paired_by_place(tmp_path, series):
+def test_a_volume_that_changed_is_read_again(tmp_path):
+    path = volume(tmp_path / "a.mha", count=3)
+    assert open_stack(path).read(2).max() == 2
+    volume(path, count=5)
+    assert open_stack(path).read(4).max() == 4
+
+
+def test_arrays_are_paired_in_order(tmp_path, series):
     np.save(tmp_path / "five.npy", np.zeros((5, 40, 36), np.float32))
     np.save(tmp_path / "one.npy", np.zeros((40, 36)))
     assert len(pair(open_stack(series), open_stack(tmp_path / "five.npy"))) == 5
@@ -107,7 +114,7 @@ def test_images_are_paired_by_name_else_in_order(tmp_path):
 
 def test_images_beside_hu_and_other_sizes_are_refused(tmp_path, series):
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "x.png")
-    with pytest.raises(InputError, match="found images beside HU"):
+    with pytest.raises(InputError, match="found photographs and CT"):
         pair(open_stack(series), open_stack(tmp_path / "x.png"))
     np.save(tmp_path / "wide.npy", np.zeros((5, 40, 40), np.float32))
     with pytest.raises(InputError, match=r"slice 1 at 0\.0 mm: expected 40×36 as in reference, found 40×40"):
@@ -115,7 +122,7 @@ def test_images_beside_hu_and_other_sizes_are_refused(tmp_path, series):
 
 
 def test_what_cannot_be_opened_is_told(tmp_path, series):
-    with pytest.raises(InputError, match="found nothing there"):
+    with pytest.raises(InputError, match="found no such file or folder"):
         open_stack(tmp_path / "nothing")
     make_series(tmp_path / "two" / "a")
     make_series(tmp_path / "two" / "b")

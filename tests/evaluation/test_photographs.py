@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from ctdenoise.cli import app
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation import photograph_comparison
-from ctdenoise.evaluation.photographs import natural_ood, suite, suite_table
+from ctdenoise.evaluation.suite import find_datasets, natural_ood, suite_table
 from tests.evaluation.test_comparison import number, rows
 
 
@@ -53,8 +53,8 @@ def benches(tmp_path):
 
 
 def test_a_suite_has_the_papers_noises_and_says_what_is_missing(benches):
-    found, missing = suite(benches)
-    noises = [bench.noise for bench in found if bench.name == "kodak24"]
+    found, missing = find_datasets(benches)
+    noises = [dataset.noise for dataset in found if dataset.name == "kodak24"]
     assert noises == [
         *(f"gaussian {level}" for level in (15, 25, 50)),
         *(f"spatial gaussian {level}" for level in (40, 45, 50, 55)),
@@ -62,23 +62,23 @@ def test_a_suite_has_the_papers_noises_and_says_what_is_missing(benches):
         "speckle 25",
         "salt and pepper 0.02",
     ]
-    assert [bench.noise for bench in found if bench.name == "cc"] == ["camera"]
+    assert [dataset.noise for dataset in found if dataset.name == "cc"] == ["camera"]
     assert "kodak24: 2 of 24 images" in missing
     assert "cbsd68: no folder" in missing
-    clean, noisy = next(found[0].pairs())
+    clean, noisy = next(iter(found[0].pairs))
     expected = np.random.RandomState(0).normal(0, 15 / 255, clean.shape)
     assert noisy - clean == pytest.approx(expected, abs=1e-6)
 
 
-def test_each_method_is_measured_on_each_bench(benches):
+def test_each_method_is_measured_on_each_data_set(benches):
     calls = []
     document = natural_ood(benches, {"half": lambda image: image / 2}, advance=lambda: calls.append(1))
     assert len(calls) == 13 * 2 + 1
-    real = {row["method"]: row for row in document["rows"] if row["set"] == "cc"}
+    real = {row.method: row for row in document.rows if row.set == "cc"}
     # Half of the image is 10 of 255 off.
-    assert real["none"]["psnr"] == pytest.approx(20 * np.log10(255 / 10) + 10 * np.log10(2), abs=1e-3)
-    assert real["half"]["psnr"] < real["none"]["psnr"] <= real["total variation"]["psnr"] + 0.5
-    assert "Not whole: kodak24: 2 of 24 images." in suite_table(document)
+    assert real["none"].psnr == pytest.approx(20 * np.log10(255 / 10) + 10 * np.log10(2), abs=1e-3)
+    assert real["half"].psnr < real["none"].psnr <= real["total variation"].psnr + 0.5
+    assert "Incomplete: kodak24: 2 of 24 images." in suite_table(document)
     with pytest.raises(InputError, match="expected folders called"):
         natural_ood(benches / "CC", {})
 

@@ -6,15 +6,10 @@ from microct_iq_toolbox.d_prime_calculator import get_d_prime_npw
 from microct_iq_toolbox.nps_calculator import get_NPS
 from scipy.ndimage import gaussian_filter
 
-from ctdenoise.evaluation.physics import (
-    TissueMeans,
-    body_mask,
-    detectability,
-    insert_contrast,
-    residual,
-    tissue_masks,
-)
+from ctdenoise.evaluation.detectability import detectability
+from ctdenoise.evaluation.removed_noise import removed_noise
 from ctdenoise.evaluation.resolution import ttf
+from ctdenoise.evaluation.tissues import TissueMeans, body_mask, insert_contrast, tissue_masks
 from ctdenoise.noise.measure import SIDE, measure_noise
 from ctdenoise.noise.phantom import Ellipsoid, render, thorax
 
@@ -79,16 +74,16 @@ def test_more_blur_and_more_noise_are_less_detectability():
     )
 
 
-def test_tissues_are_told_by_hu_and_their_bias_is_found():
+def test_tissues_are_segmented_by_hu_and_their_bias_is_found():
     masks = tissue_masks(THORAX)
     means = TissueMeans()
     shifted = THORAX - 7 * masks["lung"] + 4 * masks["soft tissue"]
     means.add(masks, THORAX, shifted)
-    table = means.table()
+    table = means.statistics()
     assert {"lung", "soft tissue", "fat"} <= set(table)
-    assert table["lung"]["bias_hu"] == pytest.approx(-7)
-    assert table["soft tissue"]["bias_hu"] == pytest.approx(4)
-    assert table["soft tissue"]["mean_hu"] == pytest.approx(THORAX[masks["soft tissue"]].mean() + 4, abs=0.01)
+    assert table["lung"].bias_hu == pytest.approx(-7)
+    assert table["soft tissue"].bias_hu == pytest.approx(4)
+    assert table["soft tissue"].mean_hu == pytest.approx(THORAX[masks["soft tissue"]].mean() + 4, abs=0.01)
     assert not masks["lung"][0].any()
 
 
@@ -109,19 +104,19 @@ def test_an_insert_has_its_contrast_and_cnr():
     )
     images = [disc + RNG.normal(0, 10, disc.shape) for _ in range(8)]
     found = insert_contrast(images, (127.5, 127.5), 8 / 0.6)
-    assert found["contrast_hu"] == pytest.approx(50, abs=1)
-    assert found["cnr"] == pytest.approx(5, rel=0.05)
+    assert found.contrast_hu == pytest.approx(50, abs=1)
+    assert found.cnr == pytest.approx(5, rel=0.05)
     assert ttf(images, (127.5, 127.5), 8 / 0.6, 0.6)[1][0] == 1
 
 
 def test_removed_noise_shows_no_anatomy_and_removed_anatomy_does():
     noise = RNG.normal(0, 20, THORAX.shape)
-    clean = residual([THORAX + noise], [THORAX], [THORAX])
+    clean = removed_noise([THORAX + noise], [THORAX], [THORAX])
     assert clean.std == pytest.approx(20, rel=0.05)
     assert abs(clean.structure) < 0.05
     assert abs(clean.edges) < 0.05
-    blurred = residual([THORAX + noise], [gaussian_filter(THORAX, 2.5)], [THORAX])
+    blurred = removed_noise([THORAX + noise], [gaussian_filter(THORAX, 2.5)], [THORAX])
     assert blurred.structure > 0.3
     assert blurred.edges > 0.5
-    blend = residual([THORAX + noise], [THORAX + 0.4 * noise], [THORAX])
+    blend = removed_noise([THORAX + noise], [THORAX + 0.4 * noise], [THORAX])
     assert abs(blend.structure) < 0.05

@@ -1,0 +1,68 @@
+"""Detectability index d′ of a disc: how well a model observer sees it in the noise of an image."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctdenoise.noise.measure import LEFT_OF_WHITE, SIDE, Noise
+
+#: Diameter in mm and contrast in HU of the disc that d′ is reported for.
+TASK = (5.0, 10.0)
+
+
+def detectability(
+    noise: Noise,
+    pixel_spacing_mm: float,
+    *,
+    ttf: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    task: tuple[float, float] = TASK,
+) -> float:
+    """Return d′ of a non-prewhitening observer for a disc in a uniform background.
+
+    d′² = (∬ |W·TTF|² df)² / ∬ |W·TTF|²·NPS df (AAPM TG-233, §3.2.5; ICRU report 87), where W is the Fourier transform
+    of the disc. The loss of the lowest frequencies by detrending is corrected as for white noise.
+
+    Parameters
+    ----------
+    noise
+        Noise in uniform regions.
+    pixel_spacing_mm
+        Pixel spacing.
+    ttf
+        Frequency, cycles per mm, and task transfer function; 1 everywhere if not given.
+    task
+        Diameter, mm, and contrast, HU.
+    """
+    frequency, bin_area = _frequencies(pixel_spacing_mm)
+    signal = _disc_energy(pixel_spacing_mm, *task)
+    if ttf is not None:
+        signal *= np.interp(frequency, ttf[0], ttf[1], right=float(ttf[1][-1])) ** 2
+    power = np.interp(frequency, noise.frequency, _corrected_power(noise))
+    denominator = (signal * power).sum() * bin_area
+    return float(signal.sum() * bin_area / np.sqrt(denominator)) if denominator else float("inf")
+
+
+#: Four times the side of a region: finer frequency bins than the spectrum has, and a whole number of its periods.
+_SIZE = 4 * SIDE
+
+
+def _frequencies(pixel_spacing_mm: float) -> tuple[NDArray[np.float64], float]:
+    """Return the radial frequency of each bin, ``[128, 128]`` cycles per mm, and the area of a bin."""
+    axis = np.fft.fftfreq(_SIZE, pixel_spacing_mm)
+    return np.hypot(*np.meshgrid(axis, axis)), 1 / (_SIZE * pixel_spacing_mm) ** 2
+
+
+def _disc_energy(pixel_spacing_mm: float, diameter: float, contrast: float) -> NDArray[np.float64]:
+    """Return |W|² of a disc, ``[128, 128]`` (HU mm²)²."""
+    y, x = (offset * pixel_spacing_mm for offset in np.mgrid[:_SIZE, :_SIZE] - _SIZE // 2)
+    disc = (np.hypot(y, x) <= diameter / 2).astype(float)
+    # Pixels approximate the shape of the disc; its area, and so its energy, is made exact.
+    disc *= np.sqrt(np.pi * diameter**2 / 4 / (disc.sum() * pixel_spacing_mm**2))
+    return np.asarray(np.abs(np.fft.fft2(disc) * contrast * pixel_spacing_mm**2) ** 2)
+
+
+def _corrected_power(noise: Noise) -> NDArray[np.float64]:
+    """Return the radial spectrum corrected for detrending; at zero frequency extrapolated from the next two bins."""
+    power = noise.power[1:] / LEFT_OF_WHITE[1:]
+    return np.concatenate(([max(2 * power[0] - power[1], 0.0)], power))

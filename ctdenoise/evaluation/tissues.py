@@ -1,0 +1,108 @@
+"""Segmentation of the body and of tissues by HU, their mean HU, and the contrast of inserts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, label
+
+from ctdenoise.evaluation.document import InsertContrast, TissueStatistics
+
+Image = NDArray[np.floating]
+
+#: HU range of each tissue in the smoothed image.
+TISSUES: Mapping[str, tuple[float, float]] = {
+    "lung": (-950.0, -600.0),
+    "fat": (-140.0, -60.0),
+    "soft tissue": (0.0, 120.0),
+    "bone": (250.0, 1500.0),
+}
+#: Fewest pixels that statistics are computed of.
+FEWEST_PIXELS = 100
+
+
+def body_mask(hu: Image) -> NDArray[np.bool_]:
+    """Return the body: the largest connected region above −500 HU (smoothed by one pixel), with its cavities.
+
+    Parameters
+    ----------
+    hu
+        ``[H, W]`` HU.
+    """
+    parts, count = label(gaussian_filter(np.asarray(hu, np.float32), 1.0) > -500)
+    if count == 0:
+        return np.zeros(hu.shape, bool)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    filled: NDArray[np.bool_] = binary_fill_holes(parts == sizes.argmax())
+    return filled
+
+
+def tissue_masks(hu: Image) -> dict[str, NDArray[np.bool_]]:
+    """Segment tissues by HU after smoothing (σ 1.5 pixels), inside the body and two pixels from their edges.
+
+    Parameters
+    ----------
+    hu
+        ``[H, W]`` HU; of the reference, if there is one.
+    """
+    smooth, body = gaussian_filter(np.asarray(hu, np.float32), 1.5), body_mask(hu)
+    return {
+        name: binary_erosion((smooth > low) & (smooth < high) & body, iterations=2)
+        for name, (low, high) in TISSUES.items()
+    }
+
+
+class TissueMeans:
+    """Mean HU of tissues in an image and in its reference, accumulated slice by slice."""
+
+    def __init__(self) -> None:
+        self._sums = {name: np.zeros(4) for name in TISSUES}
+
+    def add(self, masks: Mapping[str, NDArray[np.bool_]], reference: Image, image: Image) -> None:
+        """Add a slice: masks by tissue, and ``[H, W]`` HU of the reference and the image."""
+        for name, mask in masks.items():
+            a, b = reference[mask].astype(np.float64), image[mask].astype(np.float64)
+            self._sums[name] += (mask.sum(), a.sum(), b.sum(), (b**2).sum())
+
+    def statistics(self) -> dict[str, TissueStatistics]:
+        """Return the statistics of each tissue that has enough pixels."""
+        found = {}
+        for name, (count, reference, total, squares) in self._sums.items():
+            if count >= FEWEST_PIXELS:
+                mean = float(total / count)
+                found[name] = TissueStatistics(
+                    pixels=int(count),
+                    mean_hu=mean,
+                    sd_hu=float(np.sqrt(max(squares / count - mean**2, 0))),
+                    bias_hu=mean - float(reference / count),
+                )
+        return found
+
+
+def insert_contrast(images: Sequence[Image], centre: tuple[float, float], radius: float) -> InsertContrast:
+    """Measure contrast and CNR of a circular insert: inside 0.7 radii against a ring from 1.4 to 1.8 radii.
+
+    Parameters
+    ----------
+    images
+        ``[H, W]`` HU each.
+    centre, radius
+        Row and column, and radius, in pixels.
+
+    Returns
+    -------
+    InsertContrast
+        The CNR is the contrast over the standard deviation of single pixels in the ring.
+    """
+    inside, ring = [], []
+    for image in images:
+        rows, columns = np.indices(image.shape)
+        distance = np.hypot(rows - centre[0], columns - centre[1]) / radius
+        inside.append(image[distance < 0.7])
+        ring.append(image[(distance > 1.4) & (distance < 1.8)])
+    contrast = float(np.mean(np.concatenate(inside)) - np.mean(np.concatenate(ring)))
+    noise = float(np.mean([np.std(values) for values in ring]))
+    return InsertContrast(contrast_hu=contrast, cnr=contrast / noise if noise else float("inf"))

@@ -19,11 +19,13 @@ from pydicom.uid import generate_uid
 
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation import WINDOWS, comparison_figure
+from ctdenoise.evaluation.document import Evaluation
 from ctdenoise.evaluation.evaluate import evaluate
-from ctdenoise.evaluation.metrics import USUAL_WINDOWS, Row
 from ctdenoise.evaluation.pairing import align
+from ctdenoise.evaluation.protocols import Measurement
 from ctdenoise.evaluation.results import write_results
 from ctdenoise.evaluation.stacks import open_stack
+from ctdenoise.evaluation.windows import DEFAULT_WINDOWS
 from ctdenoise.inference import Denoiser, denoise
 from ctdenoise.inference.results import Progress
 from ctdenoise.io.dicom import read_slice, write_slice
@@ -134,24 +136,25 @@ def run_demo(
             "denoised": open_stack(result.folder),
         }
     )
-    document = evaluate(aligned, [Row(WINDOWS[name], _METRICS) for name in USUAL_WINDOWS], protocol="demo")
-    write_results(document, aligned, folder)
+    measurements = [Measurement(WINDOWS[name], _METRICS) for name in DEFAULT_WINDOWS]
+    evaluation = evaluate(aligned, measurements, protocol="demo")
+    write_results(evaluation, aligned, folder)
     return DemoResult(
         full_dose,
         low_dose,
         result.folder,
         folder / PICTURE,
         folder / "report.html",
-        before=_means(document, "noisy"),
-        after=_means(document, "denoised"),
+        before=_means(evaluation, "noisy"),
+        after=_means(evaluation, "denoised"),
     )
 
 
-def _means(document: dict[str, Any], image: str) -> dict[str, dict[str, float]]:
+def _means(evaluation: Evaluation, image: str) -> dict[str, dict[str, float]]:
     means: dict[str, dict[str, float]] = {}
-    for entry in document["fidelity"]:
-        if entry["image"] == image:
-            means.setdefault(entry["window"], {})[entry["metric"]] = entry["mean"]
+    for entry in evaluation.fidelity:
+        if entry.image == image and entry.mean is not None:
+            means.setdefault(entry.window, {})[entry.metric] = entry.mean
     return means
 
 

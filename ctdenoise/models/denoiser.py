@@ -44,6 +44,8 @@ class NetworkConfig:
         moving average over N × N pixels is added to the input image. This keeps the mean HU of regions, because noise
         has zero mean over such a window. It also speeds up training, which starts at the input image: noise is 0.1 to
         2 % of the range of HU, so without it most updates correct the mean.
+    level_equivariant
+        ``"lite"`` only: no biases, ``f(a * image) == a * f(image)``; see :class:`~ctdenoise.models.lite.LiteDenoiser`.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class NetworkConfig:
     levels: int = 4
     image_feature: bool = True
     residual: int = 0
+    level_equivariant: bool = False
 
     def __post_init__(self) -> None:
         # Configurations and model.json have plain strings.
@@ -69,6 +72,11 @@ class NetworkConfig:
             raise ValueError(f"architecture '{self.architecture}': expected {expected}, found {self.encoder!r}")
         if self.residual < 0 or (self.residual and self.residual % 2 == 0):
             raise ValueError(f"residual: expected 0 or an odd number, found {self.residual}")
+        if self.level_equivariant and (self.architecture is not Architecture.LITE or self.residual):
+            raise ValueError(
+                "level_equivariant: expected architecture 'lite' with residual 0, "
+                f"found '{self.architecture}' with residual {self.residual}"
+            )
         if self.grey_input is GreyInput.CONV and self.out_channels != 1:
             raise ValueError(
                 "grey_input='conv' is for grey images: expected out_channels=1, "
@@ -162,7 +170,9 @@ def build_network(
         if seed is not None:
             torch.default_generator.manual_seed(seed)
         if config.architecture is Architecture.LITE:
-            return LiteDenoiser(config.out_channels, residual=config.residual)
+            return LiteDenoiser(
+                config.out_channels, residual=config.residual, level_equivariant=config.level_equivariant
+            )
         if config.encoder is None:
             baselines = {Architecture.DNCNN: DnCNN, Architecture.REDCNN: REDCNN}
             return baselines[config.architecture](config.out_channels)

@@ -44,6 +44,14 @@ class ModelDescription:
         Weights files, relative to the folder of ``model.json``; `encoder_file` is None for networks without an encoder.
     encoder_sha256, decoder_sha256
         SHA-256 of the weights files. A decoder can be used only with the encoder it was trained on.
+    correlated_noise
+        ``"pixel-shuffle"``: photographs whose noise is spatially correlated are denoised as sub-images, see
+        :mod:`ctdenoise.inference.correlation`. None: all noise is treated alike.
+
+    Raises
+    ------
+    ValueError
+        If `correlated_noise` is neither.
     """
 
     name: str
@@ -58,6 +66,11 @@ class ModelDescription:
     encoder_sha256: str | None
     decoder_file: str
     decoder_sha256: str
+    correlated_noise: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.correlated_noise not in (None, "pixel-shuffle"):
+            raise ValueError(f"correlated_noise: expected 'pixel-shuffle' or null, found {self.correlated_noise!r}")
 
     @property
     def sha256(self) -> str:

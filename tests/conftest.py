@@ -1,4 +1,4 @@
-"""What tests share: real data if there is some, small CT series, networks that do something simple."""
+"""Fixtures shared by tests: real data where present, small CT series, networks with a known result."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from absl import logging as absl_logging
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from ctdenoise.inference import Denoiser
+from ctdenoise.inference import Denoiser, RunOptions, SeriesResult, denoise
+from ctdenoise.inference.results import Progress
 from ctdenoise.io.dicom import write_slice
 from ctdenoise.io.dicom.create import NewSeries
 
@@ -27,7 +29,7 @@ Edit = Callable[[Dataset, int], None]
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory) -> Iterator[None]:
-    """Neither use nor change what the user's cache remembers of engines."""
+    """Keep the user's cache of engine speeds out of the tests, and the tests out of it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -96,3 +98,35 @@ class Halve(torch.nn.Module):
 @pytest.fixture
 def halve() -> Denoiser:
     return Denoiser(Halve())
+
+
+class Messages:
+    """Progress that collects the messages of a run."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def start(self, name: str, slices: int, done: int) -> None:
+        """Ignore it."""
+
+    def advance(self) -> None:
+        """Ignore it."""
+
+    def message(self, text: str) -> None:
+        """Keep the message."""
+        self.texts.append(text)
+
+
+def run_series(
+    denoiser: Denoiser,
+    source: Path,
+    output: Path,
+    *,
+    strength: float | None = 1.0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> SeriesResult:
+    """Denoise the only series of an input; options are those of `RunOptions`."""
+    asked = RunOptions(strength=strength, **options)
+    (result,) = denoise(source, output, model=denoiser, options=asked, progress=progress).results
+    return result

@@ -19,10 +19,10 @@ def inspect(
 ) -> None:
     """List the CT series in INPUT, what would be skipped and why."""
     from ctdenoise.io.dicom.archive import opened
-    from ctdenoise.io.dicom.discover import discover
+    from ctdenoise.io.dicom.discover import discover, input_tree
 
-    with opened(source) as root:
-        found = discover(root)
+    with opened(input_tree(source)) as files:
+        found = discover(files)
     if as_json:
         print_json(
             {

@@ -132,13 +132,15 @@ class _Job:
         """Process the DICOM series and the volumes in a file, folder tree, DICOMDIR or zip archive."""
         tree = input_tree(self.source)
         volumes = find_volumes(tree) if tree.is_dir() else []
-        with opened(tree) as root:
-            found = discover(root)
+        with opened(tree) as files:
+            found = discover(files)
             chosen = [s for s in found.series if self.options.series in (None, s.uid, str(s.number))]
             skipped = [s for s in found.skipped if not is_volume(s.path)] if volumes else list(found.skipped)
             if not chosen and not volumes:
                 raise _nothing_to_do(self.source, self.options.series, found.series, skipped)
-            names = FileNames(root, self.options.deidentification)
+            if self.options.deidentification:
+                self.options.deidentification.check_patients([series.patient for series in chosen])
+            names = FileNames(files, self.options.deidentification)
             for series in chosen:
                 self._series(series, names, tuple(skipped), only_one=len(chosen) + len(volumes) == 1)
         if volumes:

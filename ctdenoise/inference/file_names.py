@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctdenoise.io.dicom.archive import OpenedInput
 from ctdenoise.io.dicom.deidentify import Deidentification
 
 
@@ -14,19 +15,17 @@ class FileNames:
 
     Attributes
     ----------
-    root
-        Files are named relative to it.
+    source
+        Files are named as in this input.
     deidentification
         If given, a hash of the content stands in place of each name, which may hold a patient's.
     """
 
-    root: Path
+    source: OpenedInput
     deidentification: Deidentification | None = None
 
     def shown(self, path: Path) -> str:
         """Return the name of a file."""
         if self.deidentification:
             return self.deidentification.public_name(path)
-        if path == self.root or not path.is_relative_to(self.root):
-            return path.name
-        return path.relative_to(self.root).as_posix()
+        return self.source.name(path)

@@ -28,6 +28,7 @@ from ctdenoise.inference.options import RunOptions
 from ctdenoise.inference.results import Progress, SeriesResult
 from ctdenoise.inference.run import resolve_operation
 from ctdenoise.inference.strength import sample_indices
+from ctdenoise.io.dicom.archive import OpenedInput
 from ctdenoise.io.images import Photograph, read_image
 from ctdenoise.io.volumes import Volume, read_volume
 
@@ -131,7 +132,7 @@ class FileRun(ABC):
 
     def shown_name(self) -> str:
         """Return the source's name for manifest and messages."""
-        return FileNames(self.source.parent, self.options.deidentification).shown(self.source)
+        return FileNames(OpenedInput(self.source), self.options.deidentification).shown(self.source)
 
     def _accept_earlier(self, earlier: Manifest | None, source: SourceEntry) -> SeriesResult:
         """Return the earlier result if it was made from this very content by this very request."""

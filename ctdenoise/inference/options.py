@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ctdenoise.io.dicom.deidentify import Deidentification
 from ctdenoise.io.dicom.derivation import DicomOutput
@@ -64,7 +64,7 @@ class RunOptions:
             transfer_syntax=self.transfer_syntax,
             classic=self.classic,
             drop_private=self.drop_private,
-            deidentification=self.deidentification,
+            deidentification=self.deidentification and replace(self.deidentification, uid_salt=salt),
             salt=salt,
         )
 

@@ -1,4 +1,4 @@
-"""Whatever breaks, whole files alone have their names, the manifest tells, and the same command finishes the rest."""
+"""Faults during a run: files with their final name are whole, the manifest says what failed, a second run finishes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydicom import Dataset
+from pydicom.sequence import Sequence
 
 from ctdenoise.errors import InputError
-from ctdenoise.inference import Denoiser, RunOptions, denoise_folder
+from ctdenoise.inference import Denoiser, RunOptions, denoise
 from ctdenoise.io.dicom import discover, read_slice
-from tests.conftest import Halve, make_series
-from tests.io.dicom.test_deidentify import IDENTIFIER, NAME, plant
+from ctdenoise.io.dicom.deidentify import Deidentification
+from tests.conftest import Edit, Halve, Messages, make_series, run_series
 
 
 class Greedy(torch.nn.Module):
@@ -40,18 +42,18 @@ class Greedy(torch.nn.Module):
 def test_a_batch_that_does_not_fit_is_halved_and_the_run_goes_on(tmp_path):
     make_series(tmp_path / "in", slices=9)
     network = Greedy()
-    (result,) = denoise_folder(Denoiser(network, batch_size=8), tmp_path / "in", tmp_path / "out").results
-    assert result.manifest["status"] == "complete"
-    assert result.manifest["batch_size"] == 2
+    result = run_series(Denoiser(network, batch_size=8), tmp_path / "in", tmp_path / "out")
+    assert result.manifest.status == "complete"
+    assert result.manifest.run["batch_size"] == 2
     assert set(network.seen) == {1, 2}
 
 
 def test_a_slice_that_does_not_fit_at_all_is_refused_with_what_to_do(tmp_path):
     make_series(tmp_path / "in", slices=2)
-    (result,) = denoise_folder(Denoiser(Greedy(0), batch_size=4), tmp_path / "in", tmp_path / "out").results
-    assert result.manifest["status"] == "incomplete"
-    reasons = {entry["reason"] for entry in result.manifest["failed"]}
-    assert reasons == {"not enough memory for one slice of 40×36; try --device cpu"}
+    result = run_series(Denoiser(Greedy(0), batch_size=4), tmp_path / "in", tmp_path / "out")
+    assert result.manifest.status == "incomplete"
+    reasons = {entry.reason for entry in result.manifest.failed}
+    assert reasons == {"not enough memory for a slice of 40×36; try --device cpu"}
 
 
 @pytest.fixture
@@ -70,15 +72,15 @@ def small_disk(tmp_path):
 def test_a_full_disk_costs_nothing_that_is_written_and_the_rest_follows(tmp_path, small_disk, halve):
     make_series(tmp_path / "in", slices=8, size=(128, 128))  # 33 kB each
     with pytest.raises(InputError, match=r"cannot be written.*free space"):
-        denoise_folder(halve, tmp_path / "in", small_disk / "out")
+        run_series(halve, tmp_path / "in", small_disk / "out")
     written = list(small_disk.rglob("[0-9]*.dcm"))
     assert 0 < len(written) < 8
     for path in written:
         assert read_slice(path).hu.shape == (128, 128)
     times = {path: path.stat().st_mtime_ns for path in written}
     subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
-    (result,) = denoise_folder(halve, tmp_path / "in", small_disk / "out").results
-    assert result.manifest["status"] == "complete"
+    result = run_series(halve, tmp_path / "in", small_disk / "out")
+    assert result.manifest.status == "complete"
     assert len(discover(small_disk / "out").series[0].slices) == 8
     assert sum(path.stat().st_mtime_ns != when for path, when in times.items()) <= 1
 
@@ -91,17 +93,17 @@ def test_a_file_that_vanishes_during_the_run_is_refused_alone(tmp_path):
             (tmp_path / "in" / "IMG001").unlink(missing_ok=True)  # the last in slice order
             return image
 
-    (result,) = denoise_folder(Denoiser(Vanish()), tmp_path / "in", tmp_path / "out").results
-    assert result.manifest["status"] == "incomplete"
-    (failure,) = result.manifest["failed"]
-    assert failure["file"] == "IMG001"
-    assert "No such file" in failure["reason"]
-    assert len(result.manifest["slices"]) == 11
+    result = run_series(Denoiser(Vanish()), tmp_path / "in", tmp_path / "out")
+    assert result.manifest.status == "incomplete"
+    (failure,) = result.manifest.failed
+    assert failure.file == "IMG001"
+    assert "No such file" in failure.reason
+    assert len(result.manifest.slices) == 11
 
 
 def work(source: Path, output: Path) -> None:
     torch.set_num_threads(1)
-    denoise_folder(Denoiser(Halve()), source, output)
+    run_series(Denoiser(Halve()), source, output)
 
 
 @pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.slow)])
@@ -123,25 +125,24 @@ def test_kills_at_random_moments_leave_whole_files_and_lose_nothing(kills, tmp_p
                 assert read_slice(path).hu.shape == (64, 64)
             done[path] = when
     assert repeated <= kills  # at most the one each kill caught between its file and its record
-    (result,) = denoise_folder(Denoiser(Halve()), tmp_path / "in", tmp_path / "out").results
-    assert len(result.manifest["slices"]) == slices
+    result = run_series(Denoiser(Halve()), tmp_path / "in", tmp_path / "out")
+    assert len(result.manifest.slices) == slices
     expected = Denoiser(Halve())
-    (whole,) = denoise_folder(expected, tmp_path / "in", tmp_path / "other").results
-    for record in whole.manifest["slices"]:
-        one, other = (read_slice(folder / record["file"]) for folder in (result.folder, whole.folder))
+    whole = run_series(expected, tmp_path / "in", tmp_path / "other")
+    for record in whole.manifest.slices:
+        one, other = (read_slice(folder / record.file) for folder in (result.folder, whole.folder))
         np.testing.assert_array_equal(one.stored, other.stored)
     assert not [path for path in result.folder.iterdir() if path.name.startswith(".")]
 
 
 def test_another_model_or_option_is_told_and_kept_apart(tmp_path, identity, halve):
     make_series(tmp_path / "in", slices=2)
-    (first,) = denoise_folder(identity, tmp_path / "in", tmp_path / "out").results
-    (second,) = denoise_folder(halve, tmp_path / "in", tmp_path / "out").results
-    rle = RunOptions(transfer_syntax="rle")
-    (third,) = denoise_folder(halve, tmp_path / "in", tmp_path / "out", options=rle).results
-    assert first.manifest["beside"] == []
-    assert second.manifest["beside"] == [first.folder.name]
-    assert third.manifest["beside"] == sorted([first.folder.name, second.folder.name])
+    first = run_series(identity, tmp_path / "in", tmp_path / "out")
+    second = run_series(halve, tmp_path / "in", tmp_path / "out")
+    third = run_series(halve, tmp_path / "in", tmp_path / "out", transfer_syntax="rle")
+    assert first.manifest.beside == []
+    assert second.manifest.beside == [first.folder.name]
+    assert third.manifest.beside == sorted([first.folder.name, second.folder.name])
 
 
 @pytest.mark.parametrize("deidentify", [False, True])
@@ -157,28 +158,47 @@ def test_random_uids_go_on_after_a_cut_and_leave_no_trace_of_their_source(deiden
                 raise KeyboardInterrupt
             return image
 
-    options, network = RunOptions(random_uids=True, deidentify=deidentify), Stop()
+    network = Stop()
+    options = {"random_uids": True, "deidentification": Deidentification() if deidentify else None}
     with pytest.raises(KeyboardInterrupt):
-        denoise_folder(Denoiser(network), tmp_path / "in", tmp_path / "out", options=options)
+        run_series(Denoiser(network), tmp_path / "in", tmp_path / "out", **options)
     network.left = 10
-    (result,) = denoise_folder(Denoiser(network), tmp_path / "in", tmp_path / "out", options=options).results
+    result = run_series(Denoiser(network), tmp_path / "in", tmp_path / "out", **options)
     assert result.written < 6
     (series,) = discover(result.folder).series
     assert len(series.slices) == 6
-    assert "salt" not in result.manifest["derived"]
-    (again,) = denoise_folder(Denoiser(network), tmp_path / "in", tmp_path / "out", options=options).results
+    assert result.manifest.derived.salt is None
+    again = run_series(Denoiser(network), tmp_path / "in", tmp_path / "out", **options)
     assert again.written == 0
     (result.folder / "0001.dcm").unlink()  # what the others' UIDs came from is forgotten, so all are written again
     network.left = 10
-    (anew,) = denoise_folder(Denoiser(network), tmp_path / "in", tmp_path / "out", options=options).results
+    anew = run_series(Denoiser(network), tmp_path / "in", tmp_path / "out", **options)
     assert anew.written == 6
     network.left = 10
-    (other,) = denoise_folder(Denoiser(network), tmp_path / "in", tmp_path / "again", options=options).results
-    assert other.manifest["derived"]["series_uid"] != result.manifest["derived"]["series_uid"]
+    other = run_series(Denoiser(network), tmp_path / "in", tmp_path / "again", **options)
+    assert other.manifest.derived.series_uid != result.manifest.derived.series_uid
 
 
-def leave_out(*keywords: str):
-    def edit(image, index):
+#: In place of what a file of a patient holds.
+NAME, IDENTIFIER = "PLANTED", "4711-0815"
+
+
+def plant(image: Dataset, _: int) -> None:
+    """Put a name and an identifier into elements that often hold them, and where nobody expects them."""
+    image.PatientName = f"{NAME}^NAME"
+    image.PatientID = image.AccessionNumber = image.StudyID = IDENTIFIER
+    image.OperatorsName = image.InstitutionName = image.OtherPatientNames = NAME
+    image.StudyDescription = f"{NAME} follow-up"
+    image.SeriesDescription = f"Thorax {NAME}"
+    image.ImageComments = f"for {NAME}"
+    item = Dataset()
+    item.PatientID, item.RequestedProcedureDescription = IDENTIFIER, NAME
+    image.RequestAttributesSequence = Sequence([item])
+    image.private_block(0x0009, f"{NAME} PRIVATE", create=True).add_new(1, "LO", NAME)
+
+
+def leave_out(*keywords: str) -> Edit:
+    def edit(image: Dataset, index: int) -> None:
         plant(image, index)
         for keyword in keywords:
             if keyword in image:
@@ -187,23 +207,28 @@ def leave_out(*keywords: str):
     return edit
 
 
-def test_nothing_of_a_patient_is_in_what_is_told_or_in_any_name(tmp_path, capsys, halve):
-    """In manifests, journals, printed lines, file and folder names; with --deidentify in the images neither."""
-    make_series(tmp_path / "in" / "a", slices=3, edit=plant)
+@pytest.mark.parametrize("deidentification", [None, Deidentification()], ids=["plain", "deidentified"])
+def test_nothing_of_a_patient_is_in_manifests_messages_and_names(tmp_path, capsys, halve, deidentification):
+    """With de-identification neither in images, nor are names of input files and folders anywhere."""
+    folder = tmp_path / "in" / (NAME if deidentification else "a")
+    make_series(folder, slices=3, edit=plant)
     make_series(tmp_path / "in" / "b", slices=1, edit=leave_out("RescaleSlope"))
     make_series(tmp_path / "in" / "c", slices=1, edit=leave_out("PixelData"))
-    broken = (tmp_path / "in" / "a" / "IMG001").read_bytes()
+    broken = (folder / "IMG001").read_bytes()
     (tmp_path / "in" / "cut").write_bytes(broken[: len(broken) // 2])
     (tmp_path / "in" / "odd").write_bytes(broken.replace(b"ImagePosition", b"x").replace(b"\\-", NAME.encode()[:2]))
-    for options in (RunOptions(), RunOptions(deidentify=True)):
-        output = tmp_path / f"out{options.deidentify}"
-        outcome = denoise_folder(halve, tmp_path / "in", output, options=options)
-        assert outcome.failed
-        told = [json.dumps([r.manifest for r in outcome.results]), str(outcome.skipped), *capsys.readouterr()]
-        told += [str(path.relative_to(output)) for path in output.rglob("*")]
-        for path in output.rglob("*"):
-            if path.is_file() and (options.deidentify or path.suffix != ".dcm"):
-                told.append(path.read_bytes().decode("latin-1"))
-        for text in told:
-            assert NAME not in text
-            assert IDENTIFIER not in text
+    if deidentification:
+        (tmp_path / "in" / f"{NAME}.txt").write_text("notes")
+    output, messages = tmp_path / "out", Messages()
+    options = RunOptions(strength=1, deidentification=deidentification)
+    outcome = denoise(tmp_path / "in", output, model=halve, options=options, progress=messages)
+    assert outcome.failed
+    texts = [json.dumps([r.manifest.document() for r in outcome.results]), *messages.texts, *capsys.readouterr()]
+    texts += [s.reason for s in outcome.skipped]
+    texts += [str(path.relative_to(output)) for path in output.rglob("*")]
+    for path in output.rglob("*"):
+        if path.is_file() and (deidentification or path.suffix != ".dcm"):
+            texts.append(path.read_bytes().decode("latin-1"))
+    for text in texts:
+        assert NAME not in text
+        assert IDENTIFIER not in text

@@ -43,6 +43,8 @@ class Deidentification:
         Move dates back by a number of days that is the same for all images of one pseudonym, so that intervals are
         kept, and keep times of the day (PS3.15 section E.3.6, Retain Longitudinal Temporal Information with Modified
         Dates). Otherwise dates and times are removed. The birth date is removed in both cases.
+    uid_salt
+        Random text that UIDs depend on besides, where they must not lead back to the source.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class Deidentification:
     patient_name: str | None = None
     key: str | None = field(default=None, repr=False)
     shift_dates: bool = False
+    uid_salt: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if self.key is not None and len(self.key) < _SHORTEST_KEY:
@@ -78,7 +81,7 @@ class Deidentification:
 
     def uid(self, uid: str) -> str:
         """Return the UID that replaces another (PS3.5 section B.2); equal for equal ones, so that references hold."""
-        return f"2.25.{uuid.UUID(bytes=self._digest('uid', uid)[:16], version=5).int}"
+        return f"2.25.{uuid.UUID(bytes=self._digest('uid', uid, self.uid_salt)[:16], version=5).int}"
 
     def apply(self, dataset: Dataset) -> None:
         """De-identify the header of a CT image in place, at all levels of nesting.

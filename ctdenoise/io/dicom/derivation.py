@@ -51,7 +51,7 @@ class DicomOutput:
 
     def pseudonym(self, uid: str) -> str:
         """Return the UID that represents a source's UID in the output: itself, or its replacement."""
-        return self.deidentification.uid(f"{uid}{self.salt}") if self.deidentification else uid
+        return self.deidentification.uid(uid) if self.deidentification else uid
 
     @property
     def parameters(self) -> dict[str, Any]:

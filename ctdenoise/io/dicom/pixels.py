@@ -54,13 +54,13 @@ class CTSlice:
     frame_of: tuple[Dataset, int] | None = None
 
     @property
-    def pixel_mm(self) -> float | None:
+    def pixel_spacing_mm(self) -> float | None:
         """Pixel spacing along a column (PS3.3 C.7.6.3.1.6; of enhanced CT, its first frame's, C.7.6.16.2.1)."""
         spacing = self._measures.get("PixelSpacing")
         return float(spacing[0]) if spacing else None
 
     @property
-    def thickness_mm(self) -> float | None:
+    def slice_thickness_mm(self) -> float | None:
         """Slice thickness (PS3.3 C.7.6.2.1.1; of enhanced CT, its first frame's, C.7.6.16.2.1)."""
         thickness = self._measures.get("SliceThickness")
         return float(thickness) if thickness else None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ctdenoise.errors import InputError
+from ctdenoise.io.folders import walk_files
 from ctdenoise.io.volumes.itk import SUFFIXES as ITK_SUFFIXES
 from ctdenoise.io.volumes.itk import read_itk
 from ctdenoise.io.volumes.nifti import SUFFIXES as NIFTI_SUFFIXES
@@ -32,17 +32,7 @@ def find_volumes(folder: Path) -> list[Path]:
     A volume in two files is listed once, by its header (``.hdr``, ``.mhd``, ``.nhdr``). Symbolic links are followed.
     Files and folders whose name begins with a dot are left out.
     """
-    found: list[Path] = []
-    visited: set[str] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        if os.path.realpath(root) in visited:  # by another link, or in a circle of links
-            folders.clear()
-            continue
-        visited.add(os.path.realpath(root))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files = [Path(root, name) for name in names if not name.startswith(".")]
-        found += [file for file in files if is_volume(file) and file.suffix.lower() != ".img"]
-    return sorted(found)
+    return sorted(file for file in walk_files(folder) if is_volume(file) and file.suffix.lower() != ".img")
 
 
 def read_volume(path: Path) -> Volume:

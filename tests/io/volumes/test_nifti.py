@@ -350,7 +350,7 @@ def test_damaged_files_are_refused(tmp_path):
 
 def test_pairs_and_analyze(tmp_path):
     nibabel.AnalyzeImage(random(), AXIAL).to_filename(tmp_path / "old.img")
-    with pytest.raises(InputError, match="found Analyze 7.5, which does not tell left from right"):
+    with pytest.raises(InputError, match=r"found Analyze 7\.5, which does not tell left from right"):
         read_volume(tmp_path / "old.hdr")
     save(tmp_path / "half.img", random(), kind=nibabel.Nifti1Pair)
     (tmp_path / "half.img").unlink()

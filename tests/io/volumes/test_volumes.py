@@ -61,7 +61,7 @@ import sys
 from pathlib import Path
 import ctdenoise.io.volumes, ctdenoise.io.images
 ctdenoise.io.volumes.find_volumes(Path('.'))
-print(sorted({'torch', 'monai', 'nibabel', 'SimpleITK', 'PIL'} & set(sys.modules)))
+print(sorted({'torch', 'monai', 'nibabel', 'SimpleITK'} & set(sys.modules)))
 """
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

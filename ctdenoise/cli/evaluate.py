@@ -148,10 +148,7 @@ def evaluate(
     choices = _Choices(protocol, window or (), mask, [_insert(text) for text in insert or ()])
     choices.check()
     evaluation = _evaluate(sources, choices, output, as_json)
-    if as_json:
-        print_json(evaluation.as_json())
-    else:
-        _print_summary(evaluation, output)
+    print_json(evaluation.as_json()) if as_json else _print_summary(evaluation, output)
 
 
 def _evaluate(sources: dict[str, Path], choices: _Choices, output: Path, as_json: bool) -> Evaluation:

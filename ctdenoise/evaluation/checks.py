@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ctdenoise.evaluation.document import Physics
-from ctdenoise.evaluation.pairing import NOISY, REFERENCE
+from ctdenoise.evaluation.pairing import NOISY, REFERENCE, AlignedStacks
 from ctdenoise.noise.measure import FEWEST
 
 #: Largest bias of a tissue, HU, and correlations of what was removed with anatomy, that need no warning.
 _BIAS_HU, _STRUCTURE, _EDGES = 2.0, 0.2, 0.5
 #: Noise relative to the reference's below which the reference limits PSNR.
 _NOISE_RATIO = 0.5
+
+
+def matching_warnings(aligned: AlignedStacks) -> Iterator[str]:
+    """Yield how many slices are not evaluated because an image lacks them."""
+    if aligned.unmatched:
+        yield (
+            f"{aligned.unmatched} slices have no counterpart in every image and are not evaluated; "
+            f"{len(aligned)} are evaluated"
+        )
 
 
 def physics_warnings(physics: Physics) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import ctdenoise
-from ctdenoise.evaluation.checks import physics_warnings
+from ctdenoise.evaluation.checks import matching_warnings, physics_warnings
 from ctdenoise.evaluation.document import Evaluation, Fidelity, ImageInfo, Insert
 from ctdenoise.evaluation.fidelity import measure_fidelity
 from ctdenoise.evaluation.pairing import NOISY, REFERENCE, AlignedStacks
@@ -58,19 +58,13 @@ def evaluate(
         slow_slices = evenly_spread(len(aligned), most)
         fidelity = measure_fidelity(aligned, measurements, mask=mask, slow_slices=slow_slices, advance=advance)
     physics = None if aligned.base.is_photograph else measure_physics(aligned, inserts)
-    warnings = []
-    if aligned.unmatched:
-        warnings.append(
-            f"{aligned.unmatched} slices have no counterpart in every image and are not evaluated; "
-            f"{len(aligned)} are evaluated"
-        )
     return Evaluation(
         version=ctdenoise.__version__,
         protocol=protocol,
         mask=mask.value,
         images={name: ImageInfo(kind=stack.kind, slices=len(stack.slices)) for name, stack in aligned.stacks.items()},
         slices=tuple(aligned.label(index) for index in range(len(aligned))),
-        warnings=(*warnings, *(physics_warnings(physics) if physics else ())),
+        warnings=(*matching_warnings(aligned), *(physics_warnings(physics) if physics else ())),
         fidelity=tuple(fidelity),
         comparisons=tuple(compare_images(fidelity)),
         physics=physics,

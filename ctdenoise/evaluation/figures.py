@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -89,7 +90,7 @@ def curves(
     Parameters
     ----------
     lines
-        x and y of each curve, by name; None is a gap.
+        x and y of each curve, by name; None is a gap. If every x is a range, the axis has whole numbers only.
     colours
         Colour of each curve, by name.
     x, y
@@ -108,6 +109,8 @@ def curves(
             values = [np.nan if value is None else value for value in ys]
             style = "--" if name in dashed else "-"
             axes.plot(xs, values, style, color=colours[name], label=name, linewidth=1.6)
+        if all(isinstance(xs, range) for xs, _ in lines.values()):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         if top is not None:

@@ -6,6 +6,7 @@ from .data import slabs as slabs
 from .data import validation_set as validation_set
 from .datasets import load_data as load_data
 from .datasets import prepare as prepare
+from .distillation import PrepareDistillationBatch as PrepareDistillationBatch
 from .export import export_model as export_model
 from .handlers import GradientClipping as GradientClipping
 from .handlers import SeedEachEpoch as SeedEachEpoch
@@ -20,4 +21,3 @@ from .mixup import PrepareMixedBatch as PrepareMixedBatch
 from .network import WholeImageInferer as WholeImageInferer
 from .network import calibrate as calibrate
 from .network import initialise_network as initialise_network
-from .teaching import PrepareTaughtBatch as PrepareTaughtBatch

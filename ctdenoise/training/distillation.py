@@ -12,7 +12,7 @@ from ctdenoise.models.folding import fold_batch_norm
 from ctdenoise.models.zoo import load_model
 
 
-class PrepareTaughtBatch(PrepareBatch):
+class PrepareDistillationBatch(PrepareBatch):
     """Prepare noisy images as input and the teacher's output for them as target; no clean images are needed.
 
     Parameters

@@ -159,7 +159,7 @@ def _evaluate(sources: dict[str, Path], choices: _Choices, output: Path, as_json
     from ctdenoise.io.dicom.archive import opened
 
     with ExitStack() as archives, show_progress(as_json) as progress:
-        roots = {name: archives.enter_context(opened(path)) for name, path in sources.items()}
+        roots = {name: archives.enter_context(opened(path)).root for name, path in sources.items()}
         aligned = align({name: open_stack(root) for name, root in roots.items()})
         measurements = choices.measurements(photograph=aligned.base.is_photograph)
         if progress:

@@ -116,7 +116,7 @@ def ct_comparison(
 def _patient_scene(slabs: Sequence[Sequence[str]]) -> Scene:
     slices = [[read_slice(Path(path)) for path in slab] for slab in slabs]
     images = [np.mean([one.hu for one in slab], axis=0) for slab in slices]
-    pixel_spacing_mm = slices[0][0].pixel_mm or _PHANTOM_SPACING_MM
+    pixel_spacing_mm = slices[0][0].pixel_spacing_mm or _PHANTOM_SPACING_MM
     return Scene("validation patient", images, pixel_spacing_mm, match_scan(images, pixel_spacing_mm))
 
 

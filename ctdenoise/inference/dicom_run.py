@@ -170,6 +170,7 @@ class DicomRun:
         manifest.status = "incomplete" if manifest.failed and status == "complete" else status  # type: ignore[assignment]
         manifest.clipped = sum(record.clipped for record in manifest.slices)
         manifest.lossy = sum(record.lossy for record in manifest.slices)
+        manifest.syntax_replaced = sum(record.syntax_replaced for record in manifest.slices)
         manifest.run = plan.operation.run_info()
         if manifest.status == "complete":
             self._forget_source(manifest)

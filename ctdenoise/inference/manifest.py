@@ -37,6 +37,9 @@ class SliceRecord(_Entry):
     seconds: float = Field(description="Duration of the operation.")
     lossy: bool = Field(default=False, description="Whether the source had been compressed with loss.")
     transfer_syntax: str = Field(default="", description="Transfer Syntax UID that was written.")
+    syntax_replaced: bool = Field(
+        default=False, description="Whether the source's transfer syntax was asked for and could not be kept."
+    )
 
 
 class FileNote(_Entry):
@@ -106,6 +109,7 @@ class Manifest(_Entry):
     slices: list[SliceRecord] = Field(default_factory=list, description="In order along the slice normal.")
     clipped: int = 0
     lossy: int = 0
+    syntax_replaced: int = 0
     seconds: float = 0.0
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import Dataset
 
 from ctdenoise.errors import InputError
 from ctdenoise.files import file_sha256
@@ -21,6 +22,7 @@ from ctdenoise.inference.operations import SeriesSample, SliceInfo, SliceOperati
 from ctdenoise.inference.strength import sample_indices
 from ctdenoise.io.dicom import CTSlice, Derivation, SliceFile, derive_slice, read_slice, write_slice
 from ctdenoise.io.dicom.classic import classic_frames
+from ctdenoise.io.dicom.encode import TransferSyntax
 
 #: Batches that are read before the operation needs them, and that wait to be written after it.
 _BATCHES_AHEAD = 2
@@ -113,7 +115,7 @@ class SlicePipeline:
         except OSError:
             raise
         except InputError as error:
-            return error
+            return InputError(error.problem, path=error.path or source.path, hint=error.hint)
         except Exception as error:  # elements of the source that cannot be encoded
             return InputError(f"cannot be derived from: {type(error).__name__}", path=source.path)
         record = SliceRecord(
@@ -126,9 +128,15 @@ class SlicePipeline:
             seconds=round(seconds, 3),
             lossy=derived.get("LossyImageCompression") == "01",
             transfer_syntax=str(derived.file_meta.TransferSyntaxUID),
+            syntax_replaced=self._is_replaced(source, derived),
         )
         self.journal.add(record)
         return None
+
+    def _is_replaced(self, source: CTSlice, derived: Dataset) -> bool:
+        """Whether the source's transfer syntax was asked for and another had to be written."""
+        kept = derived.file_meta.TransferSyntaxUID == source.dataset.file_meta.TransferSyntaxUID
+        return self.derivation.output.transfer_syntax == TransferSyntax.SOURCE and not kept
 
     def _uid(self, image: CTSlice) -> str:
         return self.derivation.pseudonym(str(image.dataset.SOPInstanceUID))

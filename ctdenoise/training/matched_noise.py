@@ -94,9 +94,9 @@ def _kernel(items: Sequence[Item]) -> Kernel | str:
 
 
 def _pixel_mm(one: CTSlice) -> float:
-    if one.pixel_mm is None:
+    if one.pixel_spacing_mm is None:
         raise InputError("expected the pixel spacing, found none", path=one.path, tag="PixelSpacing (0028,0030)")
-    return one.pixel_mm
+    return one.pixel_spacing_mm
 
 
 def _simulate(item: Item, *, root: Path, kernel: Kernel, seed: int) -> tuple[str, list[float]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ctdenoise.inference.calibration import choose
-from ctdenoise.inference.engines import missing
+from ctdenoise.inference.calibration import Calibration
+from ctdenoise.inference.engines import ENGINES
 from ctdenoise.models import NetworkConfig, build_network
 
 CPU = torch.device("cpu")
@@ -21,15 +21,13 @@ NETWORK = build_network(NetworkConfig(encoder="resnet18"), seed=0).eval()
 @pytest.fixture
 def remembered(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    threads = torch.get_num_threads()
-    yield tmp_path / "ctdenoise" / "engines.json"
-    torch.set_num_threads(threads)
+    return tmp_path / "ctdenoise" / "engines.json"
 
 
 def chosen(slices: int, *, width: float = 1.0, name: str = "model") -> str:
     with torch.inference_mode():
         probe = torch.rand(1, 3, 128, 128)
-        return choose(NETWORK, probe, slices=slices, channels=3, device=CPU, name=name, width=width).name
+        return Calibration(NETWORK, CPU, 3, name, width).fastest(probe, slices)
 
 
 def test_for_few_slices_nothing_is_measured(remembered):
@@ -41,7 +39,7 @@ def test_for_few_slices_nothing_is_measured(remembered):
 def without_openvino_and_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    monkeypatch.setattr("ctdenoise.inference.engines.find_spec", lambda name: None)
+    monkeypatch.setattr("ctdenoise.inference.engines.openvino.find_spec", lambda name: None)
 
 
 def test_costs_are_measured_once_and_remembered_for_each_model(remembered, without_openvino_and_compiler):
@@ -49,14 +47,13 @@ def test_costs_are_measured_once_and_remembered_for_each_model(remembered, witho
     first = remembered.read_text()
     (entry,) = json.loads(first).values()
     assert entry["costs"]["eager"]["seconds"] > 0
-    assert 1 <= entry["threads"] <= torch.get_num_threads()
     chosen(400)
     assert remembered.read_text() == first
     chosen(400, name="another")
     assert len(json.loads(remembered.read_text())) == 2
 
 
-@pytest.mark.parametrize("damage", [lambda e: [], lambda e: 5, lambda e: {"threads": 1, "costs": {"eager": {"s": 1}}}])
+@pytest.mark.parametrize("damage", [lambda e: [], lambda e: 5, lambda e: {"costs": {"eager": {"s": 1}}}])
 def test_what_cannot_be_understood_is_measured_again(remembered, without_openvino_and_compiler, damage):
     chosen(400)
     content = json.loads(remembered.read_text())
@@ -69,7 +66,7 @@ def test_what_cannot_be_understood_is_measured_again(remembered, without_openvin
     assert json.loads(remembered.read_text())
 
 
-@pytest.mark.skipif(missing("mixed", NETWORK, CPU) is not None, reason=str(missing("mixed", NETWORK, CPU)))
+@pytest.mark.skipif(ENGINES["mixed"].unavailable(NETWORK, CPU) is not None, reason="no bfloat16 on this processor")
 @pytest.mark.parametrize("width", [1e9, float("nan")])
 def test_an_engine_that_differs_is_not_taken_however_fast(remembered, without_openvino_and_compiler, width):
     assert chosen(10**6, width=width) == "eager"
@@ -80,8 +77,8 @@ def test_an_engine_that_differs_is_not_taken_however_fast(remembered, without_op
 def test_an_engine_that_does_not_work_costs_the_run_nothing(remembered, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(f"""
-import ctdenoise.inference.engines as engines
-engines.find_spec = lambda name: None  # no OpenVINO
+import ctdenoise.inference.engines.openvino as openvino
+openvino.find_spec = lambda name: None  # as if it were not installed
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_calibration import chosen

@@ -9,8 +9,8 @@ import torch
 from ctdenoise import Denoiser
 from ctdenoise.benchmark import phantom_slice
 from ctdenoise.errors import InputError
-from ctdenoise.inference.calibration import AGREE_MAX, AGREE_RMS
-from ctdenoise.inference.engines import ENGINES, build, missing
+from ctdenoise.inference.calibration import MAX_DIFFERENCE_HU, MAX_RMS_DIFFERENCE_HU
+from ctdenoise.inference.engines import ENGINES, engine_class
 from ctdenoise.models import NetworkConfig, build_network
 from ctdenoise.models.zoo import load_model
 
@@ -29,14 +29,14 @@ def plain(shipped) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_every_engine_gives_what_eager_gives(name, shipped, plain):
-    why = missing(name, shipped, CPU)
+    why = ENGINES[name].unavailable(shipped, CPU)
     if why:
         pytest.skip(why)
     denoiser = Denoiser(shipped, engine=name)
     assert denoiser.engine == name
     difference = denoiser(phantom_slice(256), strength=1.0) - plain
-    assert np.sqrt(np.mean(difference**2)) < AGREE_RMS
-    assert np.abs(difference).max() < AGREE_MAX
+    assert np.sqrt(np.mean(difference**2)) < MAX_RMS_DIFFERENCE_HU
+    assert np.abs(difference).max() < MAX_DIFFERENCE_HU
 
 
 def test_eager_is_the_network_itself(shipped, plain):
@@ -49,26 +49,26 @@ def test_eager_is_the_network_itself(shipped, plain):
 @pytest.mark.parametrize("name", ["eager", "openvino"])
 def test_sizes_may_differ_from_slice_to_slice(name):
     network = build_network(NetworkConfig(encoder="resnet18"), seed=0).eval()
-    why = missing(name, network, CPU)
+    why = ENGINES[name].unavailable(network, CPU)
     if why:
         pytest.skip(why)
-    engine = build(name, network, CPU, channels=3)
+    engine = engine_class(name, network, CPU).build(network, CPU, channels=3)
     for size in ((1, 3, 32, 48), (2, 3, 64, 32), (1, 3, 32, 48)):
         image = torch.rand(size)
         with torch.inference_mode():
-            torch.testing.assert_close(engine.apply(image), network(image), rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(engine(image), network(image), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["eager", "openvino"])
 def test_an_engine_keeps_its_weights_until_it_is_used(name, shipped, plain):
-    why = missing(name, shipped, CPU)
+    why = ENGINES[name].unavailable(shipped, CPU)
     if why:
         pytest.skip(why)
     denoiser = Denoiser(shipped, engine=name)
     gc.collect()
     # These would take the place of weights that were given back.
     others = [torch.full_like(weights, torch.nan) for weights in shipped.parameters() for _ in range(2)]
-    np.testing.assert_allclose(denoiser(phantom_slice(256), strength=1.0), plain, atol=AGREE_MAX)
+    np.testing.assert_allclose(denoiser(phantom_slice(256), strength=1.0), plain, atol=MAX_DIFFERENCE_HU)
     assert all(other.isnan().all() for other in others)
 
 
@@ -79,5 +79,5 @@ def test_what_is_not_here_is_said(monkeypatch, shipped, tmp_path):
         Denoiser(shipped, engine="compile", device="cpu")
     with pytest.raises(InputError, match="expected auto or one of eager, mixed, openvino, compile, found fast"):
         Denoiser(shipped, engine="fast")
-    assert "--device cpu" in missing("openvino", shipped, torch.device("cuda"))
-    assert missing("mixed", torch.nn.Identity(), CPU)
+    assert "--device cpu" in ENGINES["openvino"].unavailable(shipped, torch.device("cuda"))
+    assert ENGINES["mixed"].unavailable(torch.nn.Identity(), CPU)

@@ -6,16 +6,17 @@ import numpy as np
 import SimpleITK
 from PIL import Image
 
-from ctdenoise.inference import Denoiser, RunOptions, denoise_folder, denoise_path
+from ctdenoise.inference import Denoiser, RunOptions, denoise
 from ctdenoise.inference.report import REPORT
-from tests.conftest import Halve, make_series
+from ctdenoise.io.dicom.deidentify import Deidentification
+from tests.conftest import Halve, make_series, run_series
 
-ASKED = RunOptions(report=True, strength=0.1)
+REQUEST = RunOptions(report=True, strength=0.1)
 
 
 def test_a_report_lies_beside_the_series_and_says_no_name(tmp_path, halve):
     make_series(tmp_path / "in")
-    outcome = denoise_folder(halve, tmp_path / "in", tmp_path / "out", options=ASKED)
+    outcome = denoise(tmp_path / "in", tmp_path / "out", model=halve, options=REQUEST)
     page = (outcome.results[0].folder / REPORT).read_text()
     assert "removed: denoised" in page
     assert "lung" in page
@@ -25,19 +26,19 @@ def test_a_report_lies_beside_the_series_and_says_no_name(tmp_path, halve):
 
 def test_it_is_written_afterwards_if_it_was_not_asked_for_at_first(tmp_path, halve):
     make_series(tmp_path / "in")
-    (result,) = halve.denoise_series(tmp_path / "in", tmp_path / "out", strength=0.1)
+    result = run_series(halve, tmp_path / "in", tmp_path / "out", strength=0.1)
     assert not (result.folder / REPORT).exists()
-    denoise_folder(halve, tmp_path / "in", tmp_path / "out", options=ASKED)
+    denoise(tmp_path / "in", tmp_path / "out", model=halve, options=REQUEST)
     assert (result.folder / REPORT).exists()
     (result.folder / REPORT).write_text("kept")
-    denoise_folder(halve, tmp_path / "in", tmp_path / "out", options=ASKED)
+    denoise(tmp_path / "in", tmp_path / "out", model=halve, options=REQUEST)
     assert (result.folder / REPORT).read_text() == "kept"
 
 
 def test_an_archive_and_another_identity_do_no_harm(tmp_path, halve):
     shutil.make_archive(str(tmp_path / "in"), "zip", make_series(tmp_path / "in"))
-    options = RunOptions(report=True, strength=0.1, deidentify=True, random_uids=True)
-    outcome = denoise_folder(halve, tmp_path / "in.zip", tmp_path / "out", options=options)
+    options = RunOptions(report=True, strength=0.1, deidentification=Deidentification(), random_uids=True)
+    outcome = denoise(tmp_path / "in.zip", tmp_path / "out", model=halve, options=options)
     assert (outcome.results[0].folder / REPORT).exists()
 
 
@@ -46,9 +47,9 @@ def test_where_slices_cannot_be_paired_the_reason_is_told_and_the_series_is_whol
         image.ImagePositionPatient = [0, 0, 0]
 
     make_series(tmp_path / "in", edit=same_place)
-    options = RunOptions(report=True, strength=0.1, random_uids=True, deidentify=True)
-    outcome = denoise_folder(halve, tmp_path / "in", tmp_path / "out", options=options)
-    assert outcome.results[0].manifest["status"] == "complete"
+    options = RunOptions(report=True, strength=0.1, random_uids=True, deidentification=Deidentification())
+    outcome = denoise(tmp_path / "in", tmp_path / "out", model=halve, options=options)
+    assert outcome.results[0].manifest.status == "complete"
     assert "several at the same place" in outcome.skipped[0].reason
     assert not outcome.failed
 
@@ -56,8 +57,8 @@ def test_where_slices_cannot_be_paired_the_reason_is_told_and_the_series_is_whol
 def test_volumes_and_photographs_have_theirs(tmp_path):
     values = np.random.default_rng(0).normal(0, 20, (3, 48, 48)).astype(np.int16)
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), tmp_path / "a.nii.gz")
-    denoise_path(Denoiser(Halve()), tmp_path / "a.nii.gz", tmp_path / "out", report=True)
+    denoise(tmp_path / "a.nii.gz", tmp_path / "out", model=Denoiser(Halve()), options=REQUEST)
     assert "removed: denoised" in (tmp_path / "out" / "a.nii.gz.report.html").read_text()
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "b.png")
-    denoise_path(Denoiser(Halve(), hu_range=None), tmp_path / "b.png", tmp_path / "out", report=True)
+    denoise(tmp_path / "b.png", tmp_path / "out", model=Denoiser(Halve(), hu_range=None), options=REQUEST)
     assert "removed: denoised" in (tmp_path / "out" / "b.png.report.html").read_text()

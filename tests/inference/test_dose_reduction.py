@@ -9,20 +9,21 @@ import SimpleITK
 from pydicom import dcmread
 
 from ctdenoise.errors import InputError
-from ctdenoise.inference import FolderResult, RunOptions
-from ctdenoise.inference.files import process_path
-from ctdenoise.inference.simulation import low_dose
+from ctdenoise.inference import RunOptions, RunResult, apply_operation
+from ctdenoise.inference.dose_reduction import DoseReductionRequest
 from ctdenoise.io.dicom import discover, read_slice
 from ctdenoise.noise.lowdose import KERNELS
 from ctdenoise.noise.measure import ANATOMY_PER_MM, measure_noise, uniform_regions
 from tests.conftest import make_series
 
-#: A scan that is told, so that nothing has to be measured in small images.
-told = partial(low_dose, photons=1e4, kernel=KERNELS["hann"])
+#: Photons and kernel are given, so that nothing has to be measured in small images.
+given_scan = partial(DoseReductionRequest, photons=1e4, kernel=KERNELS["hann"])
 
 
-def simulate(source: Path, output: Path, process=None, **options) -> FolderResult:
-    return process_path(process or told(0.25), source, output, options=RunOptions(**options))
+def simulate(
+    source: Path, output: Path, request: DoseReductionRequest | None = None, **options: object
+) -> RunResult:
+    return apply_operation(request or given_scan(dose=0.25), source, output, options=RunOptions(**options))
 
 
 def noise(source: Path, output: Path) -> np.ndarray:
@@ -44,9 +45,9 @@ def test_a_derived_series_tells_what_was_simulated(tmp_path):
     for text in ("0.25 of the dose", "1e+04 photons", "kernel hann", "seed 0", "not for diagnostic use"):
         assert text in derived.DerivationDescription
     assert "enoised" not in f"{derived.DerivationDescription} {derived.ImageComments} {derived.SeriesDescription}"
-    told_of = result.manifest["simulation"]
-    assert (told_of["dose"], told_of["photons"], told_of["kernel"]["window"]) == (0.25, 1e4, "hann")
-    assert result.manifest["status"] == "complete"
+    parameters = result.manifest.operation.parameters
+    assert (parameters["dose"], parameters["scan"]["photons"], parameters["scan"]["kernel"]["window"]) == (0.25, 1e4, "hann")
+    assert result.manifest.status == "complete"
 
 
 def test_noise_grows_as_the_dose_falls_and_has_no_mean(tmp_path):
@@ -54,7 +55,7 @@ def test_noise_grows_as_the_dose_falls_and_has_no_mean(tmp_path):
     disc = np.s_[:, 20:44, 20:44]
     std = {}
     for dose in (0.5, 0.1):
-        simulate(source, tmp_path / str(dose), told(dose, electronic=0))
+        simulate(source, tmp_path / str(dose), given_scan(dose=dose, electronic=0))
         found = noise(source, tmp_path / str(dose))[disc]
         std[dose] = found.std()
         assert abs(found.mean()) < 0.2 * found.std()
@@ -67,20 +68,20 @@ def test_noise_that_is_measured_follows_the_tube_current(tmp_path):
 
     source = make_series(tmp_path / "in", size=(200, 200), edit=scanned)
     disc = np.s_[:, 70:130, 70:130]
-    measured = simulate(source, tmp_path / "measured", low_dose(0.5, electronic=0)).results[0]
+    measured = simulate(source, tmp_path / "measured", DoseReductionRequest(dose=0.5, electronic=0)).results[0]
     weak, strong, _ = noise(source, measured.folder)[disc].std((1, 2))
     assert weak / strong == pytest.approx(2, rel=0.15)
-    assert measured.manifest["simulation"]["tube_current_ma"] == 300
+    assert measured.manifest.operation.parameters["tube_current_ma"] == 300
     assert "photons at 300 mA" in dcmread(measured.folder / "0001.dcm").DerivationDescription
-    simulate(source, tmp_path / "told")
-    weak, strong, _ = noise(source, tmp_path / "told")[disc].std((1, 2))
+    simulate(source, tmp_path / "given")
+    weak, strong, _ = noise(source, tmp_path / "given")[disc].std((1, 2))
     assert weak / strong == pytest.approx(1, rel=0.15)
 
 
 def test_a_seed_repeats_the_noise_of_each_slice_and_slices_differ(tmp_path):
     source = make_series(tmp_path / "in")
     first, again, other = (
-        noise(source, simulate(source, tmp_path / name, told(0.25, seed=seed)).results[0].folder)
+        noise(source, simulate(source, tmp_path / name, given_scan(dose=0.25, seed=seed)).results[0].folder)
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert np.array_equal(first, again)
@@ -112,7 +113,7 @@ def test_volumes_are_simulated_too(tmp_path):
     difference = SimpleITK.GetArrayFromImage(noisy).astype(float) - hu.astype(np.int16)
     assert difference[:, 24:40, 24:40].std() > 5
     assert not np.array_equal(difference[0], difference[1])
-    assert result.manifest["simulation"]["seed"] == 0
+    assert result.manifest.operation.parameters["seed"] == 0
 
 
 def test_what_cannot_be_simulated_is_told_with_its_file_and_the_rest_is_done(tmp_path):
@@ -123,13 +124,13 @@ def test_what_cannot_be_simulated_is_told_with_its_file_and_the_rest_is_done(tmp
     with pytest.raises(InputError, match=r"IMG00\d: PixelSpacing \(0028,0030\): expected the pixel spacing"):
         simulate(source, tmp_path / "out")
     with pytest.raises(InputError, match=r"IMG00\d: expected at least 6 uniform regions"):
-        simulate(make_series(tmp_path / "small"), tmp_path / "out", low_dose(0.25))
+        simulate(make_series(tmp_path / "small"), tmp_path / "out", DoseReductionRequest(dose=0.25))
     make_series(tmp_path / "in" / "good")
     outcome = simulate(source, tmp_path / "both")
     assert outcome.failed
-    assert [len(r.manifest["slices"]) for r in outcome.results] == [3]
+    assert [len(r.manifest.slices) for r in outcome.results] == [3]
     with pytest.raises(ValueError, match="dose: expected a value above 0 and below 1, found 1"):
-        low_dose(1)
+        DoseReductionRequest(dose=1)
 
 
 def test_noise_measured_in_a_real_series_is_what_it_gets(data, tmp_path):
@@ -138,11 +139,11 @@ def test_noise_measured_in_a_real_series_is_what_it_gets(data, tmp_path):
     source.mkdir()
     for path in sorted((data / "ct" / "rider-0117").iterdir())[10:13]:
         (source / path.name).write_bytes(path.read_bytes())
-    (result,) = simulate(source, tmp_path / "out", low_dose(0.5)).results
+    (result,) = simulate(source, tmp_path / "out", DoseReductionRequest(dose=0.5)).results
     added = noise(source, result.folder)
     body = np.stack([read_slice(p).hu for p in sorted(source.iterdir())])[0] > -100
     assert 10 < added[0][body].std() < 22  # 15 HU in its uniform regions
-    assert result.manifest["simulation"]["kernel"]["window"] == "measured"
+    assert result.manifest.operation.parameters["scan"]["kernel"]["window"] == "measured"
 
 
 def test_noise_is_right_at_both_ends_of_a_scan_with_modulated_tube_current(data, tmp_path):
@@ -153,7 +154,7 @@ def test_noise_is_right_at_both_ends_of_a_scan_with_modulated_tube_current(data,
     source.mkdir()
     for file in chosen:
         (source / file.path.name).write_bytes(file.path.read_bytes())
-    simulate(source, tmp_path / "out", low_dose(0.5))
+    simulate(source, tmp_path / "out", DoseReductionRequest(dose=0.5))
     own = [read_slice(file.path) for file in chosen]
     added = noise(source, tmp_path / "out")
     for part in (slice(0, 3), slice(6, 9)):

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctdenoise import Denoiser
-from ctdenoise.inference import field
-from ctdenoise.inference.field import AIR_MARGIN, TILE_MARGIN, apply_in_tiles, body_box
-from ctdenoise.models import NetworkConfig, build_network
+from ctdenoise.inference.cropping import AIR_MARGIN, body_box
 from ctdenoise.noise.phantom import render, thorax
 
 
@@ -20,9 +17,9 @@ from ctdenoise.noise.phantom import render, thorax
 )
 @settings(max_examples=40, deadline=None)
 def test_the_box_holds_the_body_and_its_margin_on_the_grid_of_the_encoder(size, corner, multiple):
-    hu = np.full((2, *size), -1000.0, np.float32)
+    hu = np.full(size, -1000.0, np.float32)
     rows, columns = (slice(int(c * n), int(c * n) + 10) for c, n in zip(corner, size, strict=True))
-    hu[1, rows, columns] = 40
+    hu[rows, columns] = 40
     for axis, (body, span) in enumerate(zip((rows, columns), body_box(hu, multiple), strict=True)):
         length = size[axis]
         assert span.start % 16 == 0
@@ -33,20 +30,20 @@ def test_the_box_holds_the_body_and_its_margin_on_the_grid_of_the_encoder(size, 
 
 def test_where_there_is_only_air_there_is_no_box_and_nothing_changes(halve):
     air = np.random.default_rng(0).normal(-1000, 60, (3, 64, 64)).astype(np.float32)
-    assert body_box(air, 16) is None
+    assert body_box(air[0], 16) is None
     halve.full_field = False
     np.testing.assert_array_equal(halve(air), air)
 
 
 @pytest.fixture(scope="module")
 def wide() -> np.ndarray:
-    """A thorax in a field so wide that a third of it is air."""
+    """A thorax in a reconstruction so wide that a third of it is air."""
     hu = render(thorax(), 0.0, size=512, pixel_mm=1.2)
     return (hu + np.random.default_rng(0).normal(0, 30, hu.shape)).astype(np.float32)
 
 
 def test_air_stays_as_it_is_and_the_body_comes_out_the_same(wide):
-    box = body_box(wide[np.newaxis], 16)
+    box = body_box(wide, 16)
     assert (box[0].stop - box[0].start) * (box[1].stop - box[1].start) < 0.7 * wide.size
     whole = Denoiser.from_pretrained(full_field=True, engine="eager")(wide, strength=1.0)
     boxed = Denoiser.from_pretrained(engine="eager")(wide, strength=1.0)
@@ -56,44 +53,3 @@ def test_air_stays_as_it_is_and_the_body_comes_out_the_same(wide):
     outside[box] = False
     np.testing.assert_array_equal(boxed[outside], wide[outside])
     assert boxed[body].std() < wide[body].std()
-
-
-@pytest.mark.parametrize("encoder", ["RN50", "resnet18"])
-def test_tiles_give_what_the_whole_gives(encoder):
-    network = build_network(NetworkConfig(encoder=encoder), seed=0).eval()
-    image = torch.rand(1, 3, 560, 160).repeat(1, 1, 2, 1)
-    with torch.inference_mode():
-        whole = network(image)
-        tiled = apply_in_tiles(network, image, 2 * TILE_MARGIN + 320)
-    scale = 1e-3 / 4096 * float(whole.abs().max().clamp(min=1))
-    assert (tiled - whole).abs().max() < max(scale, 2e-6 * float(whole.abs().max()))
-
-
-class Small(torch.nn.Module):
-    """Has memory for so many pixels."""
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        if image.shape[0] * image.shape[-2] * image.shape[-1] > 700 * 700:
-            raise torch.OutOfMemoryError("out of memory")
-        return image
-
-
-def test_where_memory_does_not_suffice_for_a_slice_it_goes_in_tiles():
-    hu = np.random.default_rng(0).integers(-1000, 3000, (2, 1000, 1100)).astype(np.float32)
-    np.testing.assert_array_equal(Denoiser(Small(), batch_size=2)(hu, strength=1.0), hu)
-
-
-def test_free_memory_decides_beforehand(monkeypatch):
-    class Free:
-        available = 2 * 900 * 900 * field.PIXEL_BYTES
-
-    monkeypatch.setattr(field.psutil, "virtual_memory", Free)
-    seen = []
-
-    class Spy(torch.nn.Module):
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            seen.append(image.shape[-2] * image.shape[-1])
-            return image
-
-    Denoiser(Spy(), device="cpu")(np.zeros((1, 1200, 1200), np.float32), strength=1.0)
-    assert max(seen) <= 900 * 900

@@ -25,10 +25,10 @@ def body_box(hu: NDArray[np.float32], multiple: int) -> Box | None:
         Sides are multiples of it where the image is large enough. Edges lie at multiples of 16, so that the encoder's
         coarsest map, at 1/16, is sampled as for the whole image.
     """
-    body = _block_means(hu) > AIR_THRESHOLD_HU
+    body: NDArray[np.bool_] = _block_means(hu) > AIR_THRESHOLD_HU
     if not body.any():
         return None
-    rows, columns = (_span(body.any(axis=1 - axis), hu.shape[axis], multiple) for axis in (0, 1))
+    rows, columns = (_span(np.asarray(body.any(axis=1 - axis)), hu.shape[axis], multiple) for axis in (0, 1))
     return rows, columns
 
 

@@ -25,7 +25,7 @@ from tests.conftest import Edit, Halve, Messages, make_series, run_series
 
 
 class Greedy(torch.nn.Module):
-    """Has memory for two slices at once, or for as many as told."""
+    """Runs out of memory with more slices at once than `most`."""
 
     def __init__(self, most: int = 2) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ def test_kills_at_random_moments_leave_whole_files_and_lose_nothing(kills, tmp_p
     assert not [path for path in result.folder.iterdir() if path.name.startswith(".")]
 
 
-def test_another_model_or_option_is_told_and_kept_apart(tmp_path, identity, halve):
+def test_results_of_another_model_or_option_are_kept_apart_and_named(tmp_path, identity, halve):
     make_series(tmp_path / "in", slices=2)
     first = run_series(identity, tmp_path / "in", tmp_path / "out")
     second = run_series(halve, tmp_path / "in", tmp_path / "out")
@@ -170,9 +170,11 @@ def test_random_uids_go_on_after_a_cut_and_leave_no_trace_of_their_source(deiden
     assert result.manifest.derived.salt is None
     again = run_series(Denoiser(network), tmp_path / "in", tmp_path / "out", **options)
     assert again.written == 0
-    (result.folder / "0001.dcm").unlink()  # what the others' UIDs came from is forgotten, so all are written again
+    (result.folder / "0001.dcm").unlink()  # a new UID would not belong to the others, whose salt is forgotten
+    with pytest.raises(InputError, match="expected the 6 slices of this series, found 5 with random UIDs"):
+        run_series(Denoiser(network), tmp_path / "in", tmp_path / "out", **options)
     network.left = 10
-    anew = run_series(Denoiser(network), tmp_path / "in", tmp_path / "out", **options)
+    anew = run_series(Denoiser(network), tmp_path / "in", tmp_path / "out", overwrite=True, **options)
     assert anew.written == 6
     network.left = 10
     other = run_series(Denoiser(network), tmp_path / "in", tmp_path / "again", **options)

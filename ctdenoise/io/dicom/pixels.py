@@ -11,27 +11,27 @@ from pydicom import Dataset
 from pydicom.uid import JPEGExtended12Bit
 
 from ctdenoise.errors import InputError
+from ctdenoise.io.dicom.elements import check_size, padding_limits, rescale, stored_limits
 from ctdenoise.io.dicom.enhanced import functional_group, is_enhanced
 from ctdenoise.io.dicom.read import NotDicomError, read_dataset
 
-#: Noise about air (−1000 HU) does not reach this; scanners fill what they did not reconstruct with less.
+#: Less is no measurement: noise about air (−1000 HU) does not reach it, and scanners fill pixels outside their field of
+#: view with less.
 OUTSIDE_FIELD_HU = -1400.0
-#: What the network sees where there is no image.
-AIR_HU = -1024.0
-#: Images of more pixels than this (4096²) must have one byte of pixel data for so many pixels.
-_LARGE, _MOST_COMPRESSED = 2**24, 1000
+#: What replaces padding in HU arrays, so that networks see air there.
+PADDING_FILL_HU = -1024.0
 
 
 @dataclass(frozen=True)
 class CTSlice:
-    """One decoded CT image, or an enhanced one with all its frames: arrays then begin with an axis of frames.
+    """One decoded CT image, or all frames of an enhanced one: arrays then begin with an axis of frames.
 
     Attributes
     ----------
     path
-        Where it was read.
+        The file it was read from.
     dataset
-        All of it, still encoded as it was.
+        All elements, with Pixel Data as encoded in the file.
     stored
         ``[Rows, Columns]`` integers as stored, unused bits removed.
     hu
@@ -41,7 +41,7 @@ class CTSlice:
     slope, intercept
         From stored values to HU; ``[frames, 1, 1]`` for enhanced CT.
     frame_of
-        The enhanced image this one was a frame of, and which one from 1; None for images as they were read.
+        The enhanced image and the number, from 1, of the frame that this image was made from; None for images as read.
     """
 
     path: Path
@@ -77,21 +77,43 @@ class CTSlice:
         return measures or self.dataset
 
     def to_stored(self, hu: NDArray[np.float32]) -> StoredPixels:
-        """Turn processed HU into stored values by this slice's own rescale, rounding to the nearest.
+        """Turn processed HU into stored values by this slice's own rescale, rounding to the nearest (half to even).
 
-        Padding pixels get back what they were; no other pixel is given a padding value.
+        Padding pixels get their source's stored values; no other pixel gets a padding value. Values that the bit depth
+        does not hold are clipped and counted. NaN becomes 0 and is counted, too.
+
+        Parameters
+        ----------
+        hu
+            Of the shape of `stored`.
         """
-        exact = np.rint((hu.astype(np.float64) - self.intercept) / self.slope)
-        low, high = _stored_limits(self.dataset)
-        values = np.clip(exact, low, high)
-        clipped = int(np.count_nonzero((values != exact) & ~self.padding))
-        limits = _padding_limits(self.dataset)
+        if _is_whole_shift(self.slope, self.intercept, self.stored.dtype, even=True):
+            # Rounding before the shift gives what rounding after it gives, ties included, as the shift is even.
+            exact: NDArray[np.floating] = np.rint(hu)
+            exact -= np.float32(self.intercept)
+        else:
+            exact = hu.astype(np.float64)
+            exact -= self.intercept
+            exact /= self.slope
+            np.rint(exact, out=exact)
+        padding = self.padding if self.padding.any() else None
+        if padding is not None:
+            np.copyto(exact, self.stored, where=padding)
+        low, high = stored_limits(self.dataset)
+        clipped = 0
+        if not (exact.min() >= low and exact.max() <= high):  # NaN compares false
+            clipped = exact.size - int(np.count_nonzero((exact >= low) & (exact <= high)))
+            np.nan_to_num(exact, copy=False, nan=0.0, posinf=high, neginf=low)
+            np.clip(exact, low, high, out=exact)
+        values = exact.astype(self.stored.dtype)
+        limits = padding_limits(self.dataset)
         if limits is not None:
             # PS3.3 C.7.5.1.1.2: a pixel with the padding value would be taken out of the image.
             first, last = limits
-            values[(values >= first) & (values <= last)] = last + 1 if last < high else first - 1
-        values = np.where(self.padding, self.stored, values)
-        return StoredPixels(values.astype(self.stored.dtype), clipped)
+            np.copyto(values, last + 1 if last < high else first - 1, where=_between(values, first, last))
+            if padding is not None:
+                np.copyto(values, self.stored, where=padding)
+        return StoredPixels(values, clipped)
 
 
 @dataclass(frozen=True)
@@ -136,15 +158,43 @@ def _read_slice(dataset: Dataset, path: Path) -> CTSlice:
         raise InputError(
             f"expected BitsStored − 1 = {bits_stored - 1}, found {high_bit}", path=path, tag="HighBit (0028,0102)"
         )
-    slope, intercept = _rescale(dataset, path)
-    _check_size(dataset, path)
+    slope, intercept = rescale(dataset, path)
+    check_size(dataset, path)
     stored = _decode(dataset, path)
-    hu = stored * slope + intercept
-    padding = hu < OUTSIDE_FIELD_HU
-    limits = _padding_limits(dataset)
+    hu, padding = _to_hu(stored, slope, intercept)
+    limits = padding_limits(dataset)
     if limits is not None:
-        padding |= (stored >= limits[0]) & (stored <= limits[1])
-    return CTSlice(path, dataset, stored, np.where(padding, AIR_HU, hu).astype(np.float32), padding, slope, intercept)
+        padding |= _between(stored, *limits)
+    if padding.any():
+        hu[padding] = PADDING_FILL_HU
+    return CTSlice(path, dataset, stored, hu, padding, slope, intercept)
+
+
+def _to_hu(
+    stored: NDArray[np.integer], slope: NDArray[np.float64], intercept: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return HU, and which are outside the field of view."""
+    if _is_whole_shift(slope, intercept, stored.dtype):
+        hu = stored.astype(np.float32)
+        hu += np.float32(intercept)
+        return hu, hu < OUTSIDE_FIELD_HU
+    exact = stored.astype(np.float64)
+    exact *= slope
+    exact += intercept
+    return exact.astype(np.float32), exact < OUTSIDE_FIELD_HU
+
+
+def _is_whole_shift(
+    slope: NDArray[np.float64], intercept: NDArray[np.float64], dtype: np.dtype[np.integer], *, even: bool = False
+) -> bool:
+    """Whether float32 holds all HU exactly: stored values of up to 16 bits plus one whole, or even, number."""
+    if np.ndim(slope) or slope != 1 or dtype.itemsize > 2:
+        return False
+    return bool(intercept % (2 if even else 1) == 0 and abs(intercept) < 2**23)
+
+
+def _between(values: NDArray[np.integer], first: int, last: int) -> NDArray[np.bool_]:
+    return values == first if first == last else (values >= first) & (values <= last)
 
 
 def _decode(dataset: Dataset, path: Path) -> NDArray[np.integer]:
@@ -171,76 +221,3 @@ def _decode(dataset: Dataset, path: Path) -> NDArray[np.integer]:
     if pixels.ndim != 2:
         raise InputError(f"expected one frame, found {pixels.shape[0]}", path=path, tag="NumberOfFrames (0028,0008)")
     return pixels
-
-
-def _check_size(dataset: Dataset, path: Path) -> None:
-    """Refuse a header that promises so many pixels that its own pixel data cannot hold them."""
-    sizes = [int(dataset.get(keyword) or 1) for keyword in ("Rows", "Columns", "NumberOfFrames")]
-    pixels = sizes[0] * sizes[1] * sizes[2]
-    encoded = len(dataset.get("PixelData") or b"")
-    if pixels > _LARGE and pixels > _MOST_COMPRESSED * encoded:
-        raise InputError(
-            f"expected pixel data for {sizes[0]} × {sizes[1]} × {sizes[2]} pixels, found {encoded} bytes",
-            path=path,
-            tag="Rows (0028,0010)",
-            hint="the header is damaged, or made to exhaust memory",
-        )
-
-
-def _rescale(dataset: Dataset, path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rescale Slope and Intercept (PS3.3 C.8.2.1: Type 1 in CT images), of each frame where there are any.
-
-    Enhanced CT has them in Pixel Value Transformation (PS3.3 C.7.6.16.2.9).
-    """
-    if not is_enhanced(dataset):
-        slope, intercept = _rescale_of(dataset, path)
-        return np.float64(slope), np.float64(intercept)  # type: ignore[return-value]
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    both = [
-        _rescale_of(functional_group(dataset, frame, "PixelValueTransformationSequence") or Dataset(), path)
-        for frame in range(frames)
-    ]
-    slopes, intercepts = np.array(both, np.float64).reshape(frames, 2).T.reshape(2, frames, 1, 1)
-    return slopes, intercepts
-
-
-def _rescale_of(values: Dataset, path: Path) -> tuple[float, float]:
-    for keyword, tag in (("RescaleIntercept", "(0028,1052)"), ("RescaleSlope", "(0028,1053)")):
-        if values.get(keyword) is None:
-            raise InputError(
-                "expected a number, found none, so stored values cannot be turned into HU",
-                path=path,
-                tag=f"{keyword} {tag}",
-            )
-    slope = float(values.RescaleSlope)
-    if not slope > 0:
-        raise InputError(f"expected a positive number, found {slope}", path=path, tag="RescaleSlope (0028,1053)")
-    return slope, float(values.RescaleIntercept)
-
-
-def _stored_limits(dataset: Dataset) -> tuple[int, int]:
-    """Smallest and largest value that Bits Stored and Pixel Representation allow (PS3.5 section 8.1.1)."""
-    bits = int(dataset.BitsStored)
-    if dataset.PixelRepresentation == 1:
-        return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    return 0, 2**bits - 1
-
-
-def _padding_limits(dataset: Dataset) -> tuple[int, int] | None:
-    """Padding value and range limit as stored values, lower first (PS3.3 C.7.5.1.1.2), or None.
-
-    Some scanners write the value of signed pixels as an unsigned number (63536 for −2000); its bits are what counts.
-    """
-    padding = dataset.get("PixelPaddingValue")
-    if padding is None:
-        return None
-    limit = dataset.get("PixelPaddingRangeLimit")
-    ends = []
-    for value in (padding, padding if limit is None else limit):
-        if isinstance(value, bytes):  # VR left ambiguous by an implicit file
-            value = int.from_bytes(value[:2], "little")
-        value = int(value) % 2 ** int(dataset.BitsAllocated)
-        if dataset.PixelRepresentation == 1 and value >= 2 ** (int(dataset.BitsAllocated) - 1):
-            value -= 2 ** int(dataset.BitsAllocated)
-        ends.append(value)
-    return min(ends), max(ends)

@@ -72,6 +72,61 @@ def test_rounds_to_the_nearest_and_counts_what_it_saturates(tmp_path):
     assert back.clipped == 2
 
 
+def reference(image: CTSlice, hu: np.ndarray, low: int, high: int, padding: int | None) -> tuple[np.ndarray, int]:
+    """Stored values in float64, step by step; of NaN, 0."""
+    exact = np.rint((hu.astype(np.float64) - image.intercept) / image.slope)
+    values = np.clip(exact, low, high)
+    clipped = int(np.count_nonzero((values != exact) & ~image.padding))
+    values = np.where(np.isnan(values), 0, values)
+    if padding is not None:
+        values[values == padding] = padding + 1 if padding < high else padding - 1
+    return np.where(image.padding, image.stored, values), clipped
+
+
+@given(
+    signed=st.booleans(),
+    bits=st.sampled_from([8, 12, 16]),
+    slope=st.sampled_from(["1", "0.5", "2", "1.000123"]),
+    intercept=st.sampled_from(["-1024", "0", "-1000", "-1023", "-1", "-8192", "-1024.5", "0.1"]),
+    padding=st.sampled_from([None, 0, 5]),
+    seed=st.integers(0, 999),
+    odd=st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_hu_and_stored_values_are_those_of_float64_arithmetic(
+    tmp_path_factory, signed, bits, slope, intercept, padding, seed, odd
+):
+    rng = np.random.default_rng(seed)
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    stored = rng.integers(low, high, (8, 9), endpoint=True)
+    elements = {} if padding is None else {"PixelPaddingValue": padding}
+    image = one_slice(
+        tmp_path_factory.mktemp("s"),
+        stored=stored,
+        signed=signed,
+        bits=bits,
+        RescaleSlope=slope,
+        RescaleIntercept=intercept,
+        **elements,
+    )
+    expected = stored * float(slope) + float(intercept)
+    is_padding = (expected < -1400) | (stored == padding if padding is not None else False)
+    np.testing.assert_array_equal(image.padding, is_padding)
+    np.testing.assert_array_equal(image.hu, np.where(is_padding, -1024, expected).astype(np.float32))
+    # Ties, values near them, values that the bit depth does not hold, and what is no number.
+    hu = (rng.integers(-4000, 9000, stored.shape) / 2).astype(np.float32)
+    hu += rng.choice(np.float32([0, 1e-4, -1e-4, 1e-30]), stored.shape)
+    if odd:
+        hu.flat[:5] = np.nan, np.inf, -np.inf, 1e30, -1e30
+    before = hu.copy()
+    back = image.to_stored(hu)
+    values, clipped = reference(image, hu, low, high, padding)
+    np.testing.assert_array_equal(back.values, values)
+    assert back.clipped == clipped
+    assert back.values.dtype == image.stored.dtype
+    np.testing.assert_array_equal(hu, before)
+
+
 @pytest.mark.parametrize("written", [-2000, 63536])
 def test_padding_is_air_to_the_network_and_comes_back_untouched(tmp_path, written):
     def edit(image: Dataset, _: int) -> None:

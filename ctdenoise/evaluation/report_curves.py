@@ -79,6 +79,6 @@ def _slice_drawings(evaluation: Evaluation, colours: Mapping[str, str]) -> dict[
         if entries:
             lines = {e.image: (range(1, len(e.values) + 1), e.values) for e in entries}
             label = f"{metric.upper()} / {entries[0].unit}" if entries[0].unit else metric.upper()
-            unit = "slice" if evaluation.physics else "image"
-            drawings[f"{metric.upper()} by {unit}, {main.window} window"] = curves(lines, colours, unit, label)
+            unit, window = ("slice", f", {main.window} window") if evaluation.physics else ("image", "")
+            drawings[f"{metric.upper()} by {unit}{window}"] = curves(lines, colours, unit, label)
     return drawings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ctdenoise.errors import InputError
@@ -54,7 +55,8 @@ def import_authors(path: Path, folder: Path, *, name: str | None = None) -> Mode
         out_channels=state["decoder.last.weight"].shape[0],
         align_corners=True,
     )
-    model = build_network(config)
+    with torch.device("meta"):
+        model = build_network(config)
     load_state(model, state, model.state_dict(), path)
     content = "CT, [0, 1] is −1024…3072 HU" if grey else "photographs"
     description = save_model(

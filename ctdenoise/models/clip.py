@@ -141,7 +141,8 @@ def verified_name(name: str, encoder: FeatureEncoder, file: Path | None = None) 
 
 def _verify(name: str, encoder: FeatureEncoder, given: Path | None) -> None:
     path = given or _hub_weights(name)
-    reference = build_encoder(CLIP_LAYOUTS[name])
+    with torch.device("meta"):
+        reference = build_encoder(CLIP_LAYOUTS[name])
     load_encoder(reference, path)
     if given is not None and (sha256 := file_sha256(given)) != (expected := _release_sha256(name)):
         raise InputError(f"expected SHA-256 {expected} of OpenAI's release, found {sha256}", path=given)

@@ -22,6 +22,8 @@ _STATE_KEYS = ("state_dict", "params", "model", "teacher")
 _ENCODER_PREFIXES = ("visual.", "base_encoder.", "backbone.", "pre.")
 #: Layers after layer3, which the decoder does not use.
 _UNUSED_LAYERS = ("layer4.", "attnpool.", "fc.", "head.")
+#: Suffix of BatchNorm's batch counters, which inference does not use and files do not store.
+_COUNTER = "num_batches_tracked"
 #: Number of tensor names that an error message lists.
 _LISTED = 3
 
@@ -57,7 +59,7 @@ def _pack(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     return {
         name: value.to(dtype if value.ndim > 1 else torch.float32).contiguous().cpu()
         for name, value in state.items()
-        if not name.endswith("num_batches_tracked")
+        if not name.endswith(_COUNTER)
     }
 
 
@@ -173,7 +175,7 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], names: Collection
     Parameters
     ----------
     module
-        The network or encoder.
+        The network or encoder; tensors on the meta device are replaced by tensors on the CPU.
     state
         Tensors by name; batch counters (``num_batches_tracked``) are ignored.
     names
@@ -187,8 +189,8 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], names: Collection
         If names or shapes differ; names those that differ.
     """
     own = module.state_dict()
-    state = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
-    expected = {name: own[name].shape for name in names if not name.endswith("num_batches_tracked")}
+    state = {name: value for name, value in state.items() if not name.endswith(_COUNTER)}
+    expected = {name: own[name].shape for name in names if not name.endswith(_COUNTER)}
     found = {name: value.shape for name, value in state.items()}
     missing, unexpected = expected.keys() - found.keys(), found.keys() - expected.keys()
     misshapen = [
@@ -203,7 +205,9 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], names: Collection
     ]
     if differences:
         raise InputError(f"weights of another network: {'; '.join(differences)}", path=path)
-    module.load_state_dict({name: value.float() for name, value in state.items()}, strict=False)
+    counters = {name: torch.zeros_like(own[name], device="cpu") for name in own if name.endswith(_COUNTER)}
+    tensors = {**counters, **{name: value.float() for name, value in state.items()}}
+    module.load_state_dict(tensors, strict=False, assign=any(value.is_meta for value in own.values()))
 
 
 def _shortened(entries: Collection[str]) -> str:

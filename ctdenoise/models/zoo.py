@@ -166,12 +166,16 @@ def load_model(name_or_path: str | Path) -> tuple[nn.Module, ModelDescription]:
     InputError
         If there is no such model, or its files do not match its description.
     """
+    import torch
+
     from ctdenoise.models.denoiser import NetworkConfig, build_network
     from ctdenoise.models.weights import load_decoder, load_encoder
 
     description = verify(name_or_path)
     folder = model_folder(name_or_path)
-    network = build_network(NetworkConfig(**description.network))
+    # No initial weights are drawn on the meta device: faster, and torch's global generator is not used.
+    with torch.device("meta"):
+        network = build_network(NetworkConfig(**description.network))
     if description.encoder_file is not None:
         load_encoder(cast("FeatureEncoder", network.encoder), folder / description.encoder_file)
     load_decoder(network, folder / description.decoder_file)

@@ -1,4 +1,4 @@
-"""A checkpoint of the authors' layout gives, imported, what their forward pass gives."""
+"""An imported checkpoint of the authors gives the output of their forward pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.models.test_denoiser import Reference, drifted
 
 
 def checkpoint(channels: int) -> dict[str, torch.Tensor]:
-    """Random tensors under the names and in the shapes of ``net_g_latest.pth``."""
+    """Return random tensors with the names and shapes of ``net_g_latest.pth``."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         state = drifted(Reference(channels)).state_dict()
@@ -21,7 +21,7 @@ def checkpoint(channels: int) -> dict[str, torch.Tensor]:
 
 
 def reference(state: dict[str, torch.Tensor], image: torch.Tensor) -> torch.Tensor:
-    """What their forward pass gives."""
+    """Return the output of the authors' forward pass."""
     model = Reference(image.shape[1]).eval()
     missing, surplus = model.load_state_dict(state, strict=False)
     assert not surplus
@@ -30,7 +30,7 @@ def reference(state: dict[str, torch.Tensor], image: torch.Tensor) -> torch.Tens
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_imported_model_is_theirs(channels, tmp_path):
+def test_the_imported_model_gives_the_output_of_the_authors_network(channels, tmp_path):
     state = checkpoint(channels)
     torch.save({"params": state}, tmp_path / "net_g_latest.pth")
     import_authors(tmp_path / "net_g_latest.pth", tmp_path / "theirs")
@@ -44,7 +44,7 @@ def test_the_imported_model_is_theirs(channels, tmp_path):
         torch.testing.assert_close(model(image), reference(state, image), rtol=1e-6, atol=1e-6)
 
 
-def test_what_is_not_theirs_is_refused_with_what_differs(tmp_path):
+def test_other_checkpoints_are_refused_and_differing_tensors_are_named(tmp_path):
     state = checkpoint(1)
     del state["up_path.2.conv_block.block.2.weight"]
     state["attention.weight"] = torch.zeros(2)
@@ -68,7 +68,7 @@ def test_checkpoints_and_decoders_of_ctdenoise_are_refused_in_one_line(tmp_path)
     assert not (tmp_path / "model").exists()
 
 
-def test_a_model_is_not_replaced(tmp_path):
+def test_an_existing_model_is_not_overwritten(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.json").write_text("{}")
     with pytest.raises(InputError, match="found a model in it"):

@@ -11,7 +11,7 @@ def features(batch: int = 1, size: int = 32) -> list[torch.Tensor]:
     return [torch.rand(batch, c, size >> i, size >> i) for i, c in enumerate(CHANNELS)]
 
 
-def test_widths_are_the_papers_and_nothing_has_a_bias():
+def test_widths_are_those_of_the_paper_and_there_are_no_biases():
     decoder = FeatureDecoder(CHANNELS)
     shapes = [tuple(p.shape[:2]) for p in decoder.parameters()]
     assert shapes == [
@@ -29,13 +29,13 @@ def test_widths_are_the_papers_and_nothing_has_a_bias():
     ]
 
 
-def test_positively_homogeneous():
+def test_the_decoder_is_positively_homogeneous():
     decoder = FeatureDecoder(CHANNELS).double()
     maps = [f.double() for f in features()]
     torch.testing.assert_close(decoder([3 * f for f in maps]), 3 * decoder(maps))
 
 
-def test_every_map_matters():
+def test_the_output_depends_on_every_feature_map():
     decoder = FeatureDecoder(CHANNELS)
     maps = features()
     whole = decoder(maps)
@@ -44,7 +44,7 @@ def test_every_map_matters():
         assert not torch.equal(decoder(without), whole)
 
 
-def test_fewer_levels_leave_out_the_deepest_maps():
+def test_fewer_levels_omit_the_deepest_feature_maps():
     decoder = FeatureDecoder(CHANNELS, levels=2)
     maps = features()
     assert [tuple(b[0].weight.shape[:2]) for b in (decoder.bottleneck, *decoder.up)] == [
@@ -58,7 +58,7 @@ def test_fewer_levels_leave_out_the_deepest_maps():
     assert torch.equal(decoder(other), clean)
 
 
-def test_without_the_image_as_a_feature_the_image_does_not_matter():
+def test_without_image_feature_the_output_does_not_depend_on_the_image():
     decoder = FeatureDecoder(CHANNELS, image_feature=False)
     maps = features()
     assert decoder.up[-1][0].weight.shape[1] == 64

@@ -1,4 +1,4 @@
-"""The network is the paper's, tensor by tensor."""
+"""The network equals the paper's: parameter counts, tensors, output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAPER = NetworkConfig(encoder="RN50", grey_input="conv", align_corners=True)
 
 
 class Reference(nn.Module):
-    """The reference implementation's order of operations and tensor names, written down on its own: layer4 and all."""
+    """Independent copy of the reference implementation: its operations and tensor names, including layer4."""
 
     def __init__(self, channels: int = 1) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Reference(nn.Module):
 
 
 def drifted(reference: Reference) -> Reference:
-    """Give BatchNorm statistics that are not those of new layers, as training does."""
+    """Change the BatchNorm statistics from their initial values, as training does."""
     for module in reference.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.1, 0.1)
@@ -64,13 +64,13 @@ def drifted(reference: Reference) -> Reference:
     return reference.eval()
 
 
-def test_parameter_counts_are_the_papers():
+def test_parameter_counts_are_those_of_the_paper():
     network = build_network(PAPER)
     assert sum(p.numel() for p in network.encoder.parameters()) == 8_562_528
     assert sum(v.numel() for v in decoder_state(network).values()) == 10_987_779
 
 
-def test_same_weights_give_the_reference_implementations_output():
+def test_the_output_equals_that_of_the_reference_implementation_with_the_same_weights():
     torch.manual_seed(0)
     reference = drifted(Reference())
     network = build_network(PAPER).eval()
@@ -90,13 +90,13 @@ def test_same_weights_give_the_reference_implementations_output():
 
 
 @pytest.mark.parametrize("encoder", ["RN101", "RN50x4", "RN50x16", "resnet50", "resnet18"])
-def test_other_encoders_fit(encoder):
+def test_other_encoders_can_be_used(encoder):
     network = build_network(NetworkConfig(encoder=encoder)).eval()
     with torch.no_grad():
         assert network(torch.rand(1, 1, 32, 48)).shape == (1, 1, 32, 48)
 
 
-def test_colour_goes_in_and_out():
+def test_colour_images_are_denoised_to_colour_images():
     network = build_network(NetworkConfig(encoder="RN50", out_channels=3)).eval()
     with torch.no_grad():
         assert network(torch.rand(1, 3, 32, 32)).shape == (1, 3, 32, 32)
@@ -109,7 +109,7 @@ def test_repeated_grey_equals_three_equal_channels():
         assert torch.equal(network(grey), network(grey.repeat(1, 3, 1, 1)))
 
 
-def test_a_residual_starts_from_the_image_and_never_changes_its_local_mean():
+def test_a_residual_network_starts_at_the_image_and_preserves_local_means():
     network = build_network(NetworkConfig(encoder="resnet18", residual=9), seed=0).eval()
     image = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -117,12 +117,12 @@ def test_a_residual_starts_from_the_image_and_never_changes_its_local_mean():
         nn.init.normal_(network.decoder.last.weight, std=0.1)
         change = network(image) - image[:, :1]
     assert change.std() > 0.01
-    # What is taken away has no mean over the 9 × 9 pixels that it is centred by; once more, and little is left of it.
+    # The change has little mean over 27 × 27 pixels, because its moving average over 9 × 9 pixels was subtracted.
     means = nn.functional.avg_pool2d(change, 27, stride=9)
     assert means.abs().max() < 0.2 * change.std()
 
 
-def test_seed_repeats_weights_and_leaves_the_global_generator_alone():
+def test_a_seed_repeats_the_weights_and_does_not_change_the_global_generator():
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
@@ -140,7 +140,7 @@ def test_seed_repeats_weights_and_leaves_the_global_generator_alone():
         ({"residual": 4}, "expected 0 or an odd number, found 4"),
     ],
 )
-def test_impossible_configurations_are_refused_with_a_reason(fields, message):
+def test_invalid_configurations_are_refused_with_a_reason(fields, message):
     with pytest.raises(ValueError, match=message):
         NetworkConfig(encoder="RN50", **fields)
 

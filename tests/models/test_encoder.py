@@ -11,7 +11,7 @@ from ctdenoise.models.denoiser import NetworkConfig
 from ctdenoise.models.encoder import calibrate_batch_norm
 
 
-def test_five_maps_at_their_scales():
+def test_encoders_return_five_maps_at_the_expected_scales():
     encoder = ClipResNetEncoder().eval()
     image = torch.rand(1, 3, 64, 96)
     maps = encoder(image)
@@ -26,7 +26,7 @@ def test_five_maps_at_their_scales():
     assert encoder.channels == tuple(m.shape[1] for m in maps)
 
 
-def test_stem_is_taken_before_its_average_pool_and_the_rest_is_open_clips():
+def test_the_stem_map_precedes_average_pooling_and_the_other_maps_equal_open_clips():
     resnet = ModifiedResNet(layers=(3, 4, 6, 3), output_dim=1024, heads=32, width=64).eval()
     encoder = ClipResNetEncoder().eval()
     encoder.load_state_dict(
@@ -40,7 +40,7 @@ def test_stem_is_taken_before_its_average_pool_and_the_rest_is_open_clips():
 
 
 @pytest.mark.parametrize("name", ["RN50", "resnet18"])
-def test_frozen_means_no_parameter_and_no_buffer_changes_in_training(name):
+def test_training_changes_no_parameter_or_buffer_of_a_frozen_encoder(name):
     network = build_network(NetworkConfig(encoder=name), seed=0).train()
     before = copy.deepcopy(network.encoder.state_dict())
     optimizer = torch.optim.SGD((p for p in network.parameters() if p.requires_grad), lr=0.1)
@@ -52,7 +52,7 @@ def test_frozen_means_no_parameter_and_no_buffer_changes_in_training(name):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_adapt_lets_batch_norm_drift_as_the_reference_does_but_no_weight():
+def test_in_adapt_mode_training_changes_batch_norm_statistics_only():
     network = build_network(NetworkConfig(encoder="RN50"), batch_norm="adapt", seed=0).train()
     before = copy.deepcopy(network.encoder.state_dict())
     network(torch.rand(2, 1, 32, 32)).mean().backward()
@@ -65,7 +65,7 @@ def test_adapt_lets_batch_norm_drift_as_the_reference_does_but_no_weight():
     assert all(torch.equal(after[key], network.encoder.state_dict()[key]) for key in after)
 
 
-def test_trainable_encoder_learns():
+def test_a_trainable_encoder_gets_gradients():
     encoder = ClipResNetEncoder(trainable=True).train()
     encoder(torch.rand(1, 3, 32, 32))[-1].mean().backward()
     assert encoder.conv1.weight.grad.abs().sum() > 0

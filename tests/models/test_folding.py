@@ -13,7 +13,7 @@ from ctdenoise.models.folding import fold_batch_norm, halve_coarse
     [{"encoder": name} for name in ("RN50", "RN50x4", "resnet18", "resnet50")] + [{"architecture": "dncnn"}],
     ids=lambda config: next(iter(config.values())),
 )
-def test_a_folded_network_has_no_batch_norm_and_gives_the_same(config):
+def test_a_folded_network_has_no_batch_norm_and_the_same_output(config):
     network = build_network(NetworkConfig(**config), seed=0).eval()
     torch.manual_seed(0)
     for module in network.modules():
@@ -28,7 +28,7 @@ def test_a_folded_network_has_no_batch_norm_and_gives_the_same(config):
         torch.testing.assert_close(folded(image), before, rtol=1e-4, atol=1e-5 * float(before.abs().max()))
 
 
-def test_halving_leaves_the_original_the_encoder_and_the_finest_maps_alone():
+def test_half_precision_is_used_for_the_coarse_decoder_maps_of_a_copy_only():
     network = build_network(NetworkConfig(encoder="resnet18"), seed=0).eval()
     halved = halve_coarse(network, torch.bfloat16)
     assert {p.dtype for p in network.parameters()} == {torch.float32}

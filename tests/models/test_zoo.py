@@ -30,7 +30,7 @@ def save(folder, seed=0, **options):
     return network, zoo.save_model(network, folder, **{**DESCRIPTION, **options})
 
 
-def test_what_is_saved_is_loaded_within_half_precision(tmp_path):
+def test_a_saved_model_is_loaded_again_within_half_precision(tmp_path):
     network, description = save(tmp_path / "m")
     loaded, again = zoo.load_model(tmp_path / "m")
     assert again == description
@@ -38,8 +38,16 @@ def test_what_is_saved_is_loaded_within_half_precision(tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(loaded(image), network.eval()(image), rtol=5e-3, atol=1e-4)
     assert all(p.dtype == torch.float32 for p in loaded.parameters())
+    assert all(tensor.device.type == "cpu" for tensor in loaded.state_dict().values())
     out = Denoiser.from_pretrained(tmp_path / "m")(np.zeros((20, 20)))
     assert out.shape == (20, 20)
+
+
+@pytest.mark.parametrize("name", zoo.available())
+def test_loading_a_model_does_not_change_the_global_generator(name):
+    before = torch.get_rng_state()
+    zoo.load_model(name)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
@@ -76,7 +84,7 @@ def test_changed_and_missing_weights_are_refused(tmp_path):
         zoo.verify(tmp_path / "m")
 
 
-def test_weights_of_another_network_are_refused_with_what_differs(tmp_path):
+def test_weights_of_another_network_are_refused_and_differing_tensors_are_named(tmp_path):
     save(tmp_path / "m")
     encoder = build_network(NetworkConfig(encoder="RN50")).encoder
     with pytest.raises(InputError, match=r"weights of another network: missing .* and \d+ more; unexpected .*body"):
@@ -97,7 +105,7 @@ def test_unknown_models_and_broken_descriptions_are_errors(tmp_path):
         zoo.describe(tmp_path / "m")
 
 
-def test_what_ships_is_intact_and_honestly_named():
+def test_models_that_ship_are_intact_and_their_encoders_are_not_called_clip():
     assert zoo.DEFAULT_MODEL in zoo.available()
     for name in zoo.available():
         description = zoo.verify(name)

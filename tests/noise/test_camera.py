@@ -1,4 +1,4 @@
-"""The camera obeys physics: variance against mean in the raw domain, and nothing but noise between the two pictures."""
+"""The simulated camera: variance against mean of raw data, and two photographs that differ only in noise."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def smooth_image(size: int = 64) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("camera", cameras(4), ids=str)
-def test_to_the_sensor_and_back_is_the_photograph(camera):
+def test_conversion_to_the_sensor_and_back_restores_the_photograph(camera):
     image = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.98 + 0.01
     torch.testing.assert_close(from_sensor(to_sensor(image, camera), camera), image, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("tone_curve", [False, True])
-def test_the_response_rises_from_black_to_white_and_its_inverse_undoes_it(tone_curve):
+def test_the_response_is_monotonic_and_its_inverse_restores_the_light(tone_curve):
     camera = Camera(torch.eye(3), tone_curve=tone_curve)
     light = torch.linspace(0, 1, 101)
     values = response(light, camera)
@@ -48,7 +48,7 @@ def test_the_response_rises_from_black_to_white_and_its_inverse_undoes_it(tone_c
     torch.testing.assert_close(inverse_response(values, camera), light, atol=1e-4, rtol=1e-4)
 
 
-def test_white_balance_leaves_grey_grey():
+def test_white_balance_keeps_grey():
     for camera in cameras(8):
         sensor = to_sensor(torch.full((3, 2, 2), 0.5), camera)
         balanced = sensor[:, 0, 0] * torch.tensor(camera.gains)
@@ -77,8 +77,8 @@ def test_demosaicking_keeps_measured_values_flat_colours_and_grey_ramps():
     torch.testing.assert_close(demosaic(mosaic(ramp))[:, 2:-2, 2:-2], ramp[:, 2:-2, 2:-2])
 
 
-def test_raw_variance_is_a_line_over_the_mean():
-    """Fit a line to noise measured at many brightnesses: slope σs², intercept σc²."""
+def test_raw_variance_is_linear_in_the_mean():
+    """Fit a line to the noise variance at many signal levels: slope σs², intercept σc²."""
     levels = torch.linspace(0.05, 0.9, 12)
     rng = np.random.RandomState(0)
     normal = torch.from_numpy(rng.normal(size=(12, 40_000)))
@@ -88,7 +88,7 @@ def test_raw_variance_is_a_line_over_the_mean():
     assert intercept == pytest.approx(READ**2, rel=0.05)
 
 
-def test_the_pair_differs_in_noise_alone():
+def test_the_two_photographs_differ_only_in_noise():
     image, camera = smooth_image(), cameras(1)[0]
     noisy, clean = photograph_pair(image, camera, shot=0.0, read=0.0, rng=np.random.RandomState(0))
     assert torch.equal(noisy, clean)

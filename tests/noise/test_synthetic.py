@@ -29,13 +29,13 @@ def test_noise_follows_the_seed(kind):
         ("poisson", 0.5, 0.5 * np.sqrt(0.5 / 2)),  # photons: two for white, as grey has one value
     ],
 )
-def test_noise_has_its_strength(kind, level, std):
+def test_the_noise_has_the_expected_standard_deviation(kind, level, std):
     noise = drawn(kind, level) - GREY
     assert noise.mean() == pytest.approx(0, abs=0.02)
     assert noise.std() == pytest.approx(std, rel=0.1)
 
 
-def test_salt_and_pepper_takes_its_share_of_values_and_leaves_the_others():
+def test_salt_and_pepper_changes_the_given_fraction_of_values_only():
     noisy = drawn("salt and pepper", 0.1)
     assert np.mean(noisy == 0) == pytest.approx(0.05, rel=0.1)
     assert np.mean(noisy == 1) == pytest.approx(0.05, rel=0.1)

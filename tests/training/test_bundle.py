@@ -1,4 +1,4 @@
-"""The bundles train, are cut off and go on, export models that denoise, and pass MONAI's own checks, offline."""
+"""The bundles train, resume, export models that denoise, and pass MONAI's checks, without network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import REPOSITORY, make_series
 from tests.models.test_zoo import DESCRIPTION
 
 PIPELINES = REPOSITORY / "pipelines"
-#: With the paper's protocol.
+#: Bundles with the paper's protocol.
 NAMES = ["ct_lowdose", "natural_gaussian", "natural_srgb"]
 BUNDLES = [*NAMES, "ct_lowdose_lite"]
 SMALL = {
@@ -63,8 +63,8 @@ def photographs(root: Path, count: int = 6) -> Path:
     return root
 
 
-def test_a_training_killed_and_resumed_ends_where_an_uninterrupted_one_does(tmp_path):
-    """And ``ctdenoise train`` and ``python -m monai.bundle run`` are the same training."""
+def test_a_killed_and_resumed_training_gives_the_same_weights_as_an_uninterrupted_one(tmp_path):
+    """Also: ``ctdenoise train`` and ``python -m monai.bundle run`` give the same weights."""
     values = {**SMALL, "iterations": 24, "dataset_dir": patients(tmp_path / "data")}
     whole = call("ctdenoise", "train", "ct_lowdose", *arguments(**values, output_dir=tmp_path / "whole"), cwd=tmp_path)
     assert re.search(r"loss: [\d.]+", whole)
@@ -97,8 +97,8 @@ def test_a_training_killed_and_resumed_ends_where_an_uninterrupted_one_does(tmp_
     assert float(best_checkpoint(tmp_path / "cut").stem.partition("=")[2]) > 0
 
 
-def test_a_student_learns_from_its_teacher_and_denoises(tmp_path):
-    """The teacher is a model folder, the student becomes one."""
+def test_a_student_is_trained_exported_and_denoises(tmp_path):
+    """The teacher is a model folder; the student is exported as one."""
     folder = tmp_path / "teacher"
     network = build_network(NetworkConfig(encoder="resnet18", residual=9), seed=0)
     torch.nn.init.normal_(network.decoder.last.weight, std=0.01)
@@ -142,7 +142,7 @@ def test_photographs_train_evaluate_export_and_denoise(tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "by_bundle" / "in.png")), clean)
 
 
-def test_a_checkpoint_of_another_training_is_not_gone_on_with(tmp_path):
+def test_a_checkpoint_of_another_training_is_not_resumed(tmp_path):
     values = {**SMALL, "iterations": 2, "dataset_dir": photographs(tmp_path / "data"), "output_dir": tmp_path / "out"}
     call("ctdenoise", "train", "natural_gaussian", *arguments(**values), cwd=tmp_path)
     for change, message in (
@@ -171,8 +171,8 @@ def test_a_baseline_trains_by_the_same_configuration_and_denoises_ct(tmp_path):
     assert len(content["slices"]) == 2
 
 
-def test_overlays_configure_the_shipped_recipe_and_the_pre_training(tmp_path):
-    # Large enough to measure noise in.
+def test_overlays_configure_the_trainings_of_the_shipped_model(tmp_path):
+    # The images must be large enough to measure their noise.
     values = {**SMALL, "iterations": 2, "dataset_dir": patients(tmp_path / "data", side=160)}
     in_house = arguments(**values, realisations=2, output_dir="a")
     call("ctdenoise", "train", "ct_lowdose", "--overlay", "in_house", *in_house, cwd=tmp_path)

@@ -27,7 +27,7 @@ def test_slabs_average_neighbouring_slices_over_a_thickness(tmp_path):
     assert [len(item["image"]) for item in slabs(items[:1], 0.0)] == [2]
 
 
-def test_smoothing_takes_noise_and_leaves_edges():
+def test_smoothing_removes_noise_and_keeps_edges():
     rng = np.random.default_rng(0)
     clean = np.full((1, 128, 128), 40, np.float32)
     clean[:, :, 64:] = 240
@@ -46,7 +46,7 @@ def test_photographs_are_read_as_three_channels(tmp_path):
     assert bool((image == 1).all())
 
 
-def test_validation_repeats_its_noise_and_leaves_real_pairs_alone():
+def test_validation_noise_is_repeatable_and_real_pairs_are_not_changed():
     items = [{"image": np.full((1, 4, 4), i, np.float32)} for i in range(9)]
     noise = Compose([RandGaussianNoised("image", prob=1.0, std=0.1, sample_std=False)])
     once, again = (validation_set(items, dict, noise, count=3, seed=5) for _ in range(2))

@@ -29,7 +29,7 @@ def images(folder, count, *, size=(40, 30), suffix=".png"):
         Image.fromarray(np.full((*size, 3), index, np.uint8)).save(folder / f"{index:03d}{suffix}")
 
 
-def test_ct_is_split_by_patient_the_last_one_validating(tmp_path):
+def test_ct_is_split_by_patient_with_the_last_one_for_validation(tmp_path):
     for folder, who in (("a", "P1"), ("b", "P2"), ("c", "P1"), ("d", "P3")):
         make_series(tmp_path / folder, slices=2, edit=patient(who))
     data = prepare("own-ct", tmp_path)
@@ -44,7 +44,7 @@ def test_ct_is_split_by_patient_the_last_one_validating(tmp_path):
 
 @pytest.mark.parametrize("name", ["own-ct", "aapm-mayo-2016", "ldct-projection-data"])
 @pytest.mark.parametrize("by", ["PatientID", "folder"])
-def test_the_held_out_patient_never_trains(name, by, tmp_path):
+def test_the_held_out_patient_is_never_used_for_training(name, by, tmp_path):
     for folder in ("x", "y", "z"):
         make_series(tmp_path / folder, slices=2, edit=patient(folder))
     where = "L506" if by == "folder" else "w"
@@ -62,7 +62,7 @@ def test_the_held_out_patient_never_trains(name, by, tmp_path):
         refuse_held_out(by_hand["training"])
 
 
-def test_mayo_pairs_quarter_with_full_dose_by_position_and_trains_on_full(tmp_path):
+def test_mayo_pairs_quarter_and_full_dose_by_position_and_uses_full_dose_for_training(tmp_path):
     for who in ("L067", "L333", "L506"):
         for dose in ("full_1mm", "quarter_1mm"):
             make_series(tmp_path / dose / who, slices=3, edit=patient(who))
@@ -73,7 +73,7 @@ def test_mayo_pairs_quarter_with_full_dose_by_position_and_trains_on_full(tmp_pa
         assert item["label"][0] == item["image"][0].replace("quarter_1mm", "full_1mm")
 
 
-def test_one_patient_alone_cannot_train(tmp_path):
+def test_one_patient_is_not_enough_for_training(tmp_path):
     make_series(tmp_path / "a", slices=2)
     with pytest.raises(InputError, match="expected items under training, found none"):
         load_data("own-ct", tmp_path)
@@ -107,7 +107,7 @@ def test_noisy_and_clean_images_are_paired_or_the_unpaired_one_is_named(tmp_path
         prepare("cc", tmp_path)
 
 
-def test_a_datalist_file_is_what_prepare_found(tmp_path):
+def test_a_datalist_file_holds_what_prepare_returns(tmp_path):
     images(tmp_path / "photos", 25)
     data = prepare("own-photos", tmp_path / "photos")
     write_datalist(data, tmp_path / "list.json")

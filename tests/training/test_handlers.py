@@ -18,7 +18,7 @@ class Loader:
 
 
 def draws(seed: int, epoch: int, rank: int = 0) -> tuple[float, float]:
-    """What torch and a MONAI transform draw when this epoch begins."""
+    """Return what torch and a MONAI transform draw at the start of this epoch."""
     engine = Engine(lambda *_: None)
     engine.data_loader = Loader()
     engine.state.epoch = epoch
@@ -26,7 +26,7 @@ def draws(seed: int, epoch: int, rank: int = 0) -> tuple[float, float]:
     return float(torch.rand(())), float(engine.data_loader.dataset[0].sum())
 
 
-def test_each_epoch_and_process_draws_its_own_and_repeats_it():
+def test_random_numbers_differ_between_epochs_and_processes_and_are_repeatable():
     assert draws(100, 3) == draws(100, 3)
     distinct = [draws(100, 3), draws(100, 4), draws(100, 3, rank=1), draws(101, 3, rank=1)]
     for index in (0, 1):
@@ -43,7 +43,7 @@ def test_gradients_are_clipped_to_the_norm():
     assert norm == pytest.approx(0.01, rel=1e-4)
 
 
-def test_scaled_gradients_are_clipped_by_their_true_norm():
+def test_scaled_gradients_are_clipped_by_their_unscaled_norm():
     network = torch.nn.Linear(3, 3)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     engine = Engine(lambda *_: None)

@@ -12,14 +12,14 @@ def batch(count=64, noise=0.1):
     return {"image": label + noise * torch.randn(label.shape, generator=generator), "label": label}
 
 
-def test_off_it_leaves_the_batch_alone():
+def test_with_probability_0_the_batch_is_not_changed():
     data = batch()
     image, label = PrepareMixedBatch(0.0, 1.2)(data)
     assert torch.equal(image, data["image"])
     assert torch.equal(label, data["label"])
 
 
-def test_noisy_and_clean_are_blended_alike_by_one_share():
+def test_noisy_and_clean_images_are_blended_with_the_same_lambda():
     torch.manual_seed(1)
     data = batch(noise=0.0)
     image, label = PrepareMixedBatch(1.0, 1.2)(data)
@@ -28,8 +28,8 @@ def test_noisy_and_clean_are_blended_alike_by_one_share():
     assert label.mean() == pytest.approx(data["label"].mean().item(), abs=1e-5)
 
 
-def test_the_noise_shrinks_as_documented():
-    """Half the batches are mixed, by λ from Beta(1.2, 1.2): 0.90 of the noise on average, never below √½."""
+def test_the_noise_is_reduced_as_documented():
+    """Half of the batches are mixed with λ from Beta(1.2, 1.2): 0.90 of the noise on average, at least √½."""
     torch.manual_seed(0)
     data, mix = batch(), PrepareMixedBatch(0.5, 1.2)
     shrunk = []

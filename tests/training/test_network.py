@@ -19,7 +19,7 @@ def test_the_default_encoder_is_the_one_that_ships():
     assert not any(p.requires_grad for p in network.encoder.parameters())
 
 
-def test_ablations_are_fields():
+def test_ablations_are_fields_of_the_configuration():
     network = initialise_network(
         {**PAPER, "levels": 2, "image_feature": False}, encoder="random-rn50", gamma=0.0, trainable_encoder=True
     )
@@ -29,7 +29,7 @@ def test_ablations_are_fields():
     assert all(p.requires_grad for p in network.encoder.parameters())
 
 
-def test_a_baseline_takes_the_place_of_the_network():
+def test_baselines_are_built_in_place_of_the_network():
     network = initialise_network({**PAPER, "architecture": "dncnn"}, encoder="ctdenoise-rn50", gamma=0.025)
     assert isinstance(network, DnCNN)
 
@@ -43,7 +43,7 @@ def test_seeds_repeat_and_differ():
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_only_an_untrained_encoder_is_calibrated():
+def test_only_encoders_with_random_weights_are_calibrated():
     items = [{"image": torch.rand(3, 40, 50)}, {"image": torch.rand(3, 64, 33)}]
     random = initialise_network({"out_channels": 3}, encoder="random-resnet18", gamma=0)
     before = random.encoder.body.bn1.running_mean.clone()
@@ -55,12 +55,12 @@ def test_only_an_untrained_encoder_is_calibrated():
     assert torch.equal(trained.encoder.bn1.running_mean, before)
 
 
-def test_pre_trained_names_without_hub_say_what_to_do(monkeypatch):
+def test_without_hub_the_error_for_pre_trained_encoders_says_what_to_do(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="--encoder random-resnet18"):
         initialise_network(PAPER, encoder="resnet18", gamma=0)
 
 
-def test_whole_images_of_any_size_are_inferred():
+def test_inference_works_on_whole_images_of_any_size():
     image = torch.rand(2, 1, 21, 50)
     assert torch.equal(WholeImageInferer()(image, torch.nn.Identity()), image)

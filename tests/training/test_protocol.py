@@ -1,4 +1,4 @@
-"""The bundles say what the paper did, each number once, and differ in nothing but their data and noise."""
+"""The bundles have the hyper-parameters of the paper, each in one place, and differ only in data and noise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 
 from tests.training.test_bundle import NAMES, PIPELINES
 
-#: What makes a bundle its own.
+#: Keys that differ between the bundles.
 OWN = {
     *("dataset", "validation_patients", "data", "train_data", "load", "load_pair", "noise", "validation_noise"),
     *("network", "gamma", "iterations", "flat_iterations", "lr_scheduler", "validation_images", "hu_range", "hu_width"),
@@ -29,7 +29,7 @@ def resolved(name: str, *keys: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_all_share_is_the_papers(name):
+def test_shared_values_are_those_of_the_paper(name):
     found = config(name)
     assert (found["batch_size"], found["crop"], found["seed"]) == (16, 128, 100)
     assert (found["weight_decay"], found["betas"], found["gradient_norm"]) == (1e-4, [0.9, 0.999], 0.01)
@@ -41,7 +41,7 @@ def test_what_all_share_is_the_papers(name):
     assert found["network"]["image_feature"] is True
 
 
-def test_what_each_has_of_its_own_is_the_papers():
+def test_values_of_each_bundle_are_those_of_the_paper():
     std, low_high, iterations, gamma = resolved("ct_lowdose", "noise_std", "hu_range", "iterations", "gamma")
     assert std * (low_high[1] - low_high[0]) == pytest.approx(80.3, abs=0.05)
     assert (iterations, gamma) == (40_000, 0.025)
@@ -56,7 +56,7 @@ def test_what_each_has_of_its_own_is_the_papers():
     assert (iterations, flat, gamma) == (300_000, 92_000, 0.05)
 
 
-def test_the_learning_rate_stays_flat_and_then_falls_along_a_cosine():
+def test_the_learning_rate_is_constant_and_then_falls_along_a_cosine():
     parser = ConfigParser({**config("natural_gaussian"), "iterations": 300})
     parser["optimizer"] = {"_target_": "torch.optim.SGD", "params": "$[torch.nn.Parameter(torch.zeros(1))]", "lr": 3e-4}
     scheduler = parser.get_parsed_content("lr_scheduler")
@@ -82,7 +82,7 @@ def test_the_bundles_share_one_graph():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_number_stands_in_the_train_configuration_alone(name):
+def test_hyper_parameters_are_in_the_train_configuration_only(name):
     own = {"0.01", "1.2", "0.0001", "0.025", "0.05", "300000", "40000", "92000", "255"}
     for file in (PIPELINES / name / "configs").glob("*.json"):
         if file.stem in ("train", "in_house", "recorrupted", "pretrain_encoder", "compare", "metadata"):

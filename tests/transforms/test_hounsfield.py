@@ -17,7 +17,7 @@ def test_default_range_is_4096_hu_from_minus_1024():
 
 
 @given(arrays(np.int16, (1, 3, 5)))
-def test_whole_hu_come_back_bit_for_bit(hu):
+def test_integer_hu_are_restored_exactly(hu):
     scale = ScaleHU()
     back = np.asarray(scale.inverse(scale(hu.astype(np.float32))))
     assert back.dtype == np.float32
@@ -25,7 +25,7 @@ def test_whole_hu_come_back_bit_for_bit(hu):
 
 
 @given(arrays(np.int16, (1, 2, 2)), st.integers(-2000, 0), st.integers(1, 5000))
-def test_other_windows_come_back_within_rounding(hu, low, width):
+def test_other_ranges_are_restored_within_rounding(hu, low, width):
     scale = ScaleHU((low, low + width))
     back = np.asarray(scale.inverse(scale(hu.astype(np.float32))))
     np.testing.assert_allclose(back, hu, atol=0.02)

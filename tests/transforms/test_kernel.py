@@ -13,13 +13,13 @@ def wave(cycles_per_pixel: float) -> np.ndarray:
 
 @pytest.mark.parametrize("sharpness", [-1.5, 1.0])
 @pytest.mark.parametrize("frequency", [0.0, 0.125, 0.25, 0.5])
-def test_each_frequency_gets_its_factor(sharpness, frequency):
+def test_each_frequency_is_multiplied_by_its_factor(sharpness, frequency):
     transform = RandKerneld("image", prob=1.0, sharpness=(sharpness, sharpness))
     changed = transform({"image": wave(frequency)})["image"]
     np.testing.assert_allclose(changed, wave(frequency) * np.exp(sharpness * (2 * frequency) ** 2), atol=1e-5)
 
 
-def test_all_keys_get_the_same_kernel_and_some_images_none():
+def test_all_keys_are_filtered_with_the_same_kernel_and_some_images_not_at_all():
     transform = RandKerneld(["image", "noise"], prob=0.5, sharpness=(-2, 1)).set_random_state(0)
     image = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 20, 30)).astype(np.float32))
     results = [transform({"image": image, "noise": 2 * image, "other": 1}) for _ in range(60)]

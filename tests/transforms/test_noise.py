@@ -13,7 +13,7 @@ def realisations(transform: RandCTNoise, count: int = 400) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("cutoff", "white"), [(0.2, 0), (1.0, 0), (1.0, 1)])
-def test_standard_deviation_is_as_asked_and_mean_is_zero(cutoff, white):
+def test_the_noise_has_the_requested_standard_deviation_and_zero_mean(cutoff, white):
     noise = realisations(RandCTNoise((3, 3), cutoff=(cutoff, cutoff), white=white))
     assert noise.std() == pytest.approx(3, rel=0.01)
     assert noise.mean() == pytest.approx(0, abs=0.02)
@@ -37,7 +37,7 @@ def test_levels_are_drawn_from_the_range():
     assert 80 < levels.max() < 100
 
 
-def test_dictionary_form_is_seeded_gives_each_key_its_own_and_keeps_tensors():
+def test_the_dictionary_form_is_seeded_independent_for_each_key_and_keeps_tensors():
     def draw(seed: int) -> dict[str, torch.Tensor]:
         transform = RandCTNoised(["a", "b"], (1, 1)).set_random_state(seed)
         return transform({"a": torch.zeros(1, 8, 8), "b": torch.zeros(1, 8, 8), "c": 1})
@@ -52,7 +52,7 @@ def test_dictionary_form_is_seeded_gives_each_key_its_own_and_keeps_tensors():
 BANK = [np.random.default_rng(seed).normal(size=(90, 70)).astype(np.float32) for seed in range(3)]
 
 
-def test_bank_noise_is_a_scaled_piece_of_a_realisation():
+def test_bank_noise_is_a_scaled_crop_of_a_realisation():
     transform = RandBankNoised("image", [np.arange(6300, dtype=np.float32).reshape(90, 70)], std=(2, 2))
     noise = transform.set_random_state(0)({"image": np.zeros((1, 20, 20), np.float32)})["image"][0] / 2
     steps = {abs(float(step)) for step in (noise[0, 1] - noise[0, 0], noise[1, 0] - noise[0, 0])}

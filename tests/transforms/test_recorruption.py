@@ -8,7 +8,7 @@ from ctdenoise.transforms import RandRecorruptedd
 
 
 def pairs(dose: tuple[float, float], count: int = 300, noise: float = 10.0):
-    """Noisy images of nothing, their recorrupted inputs and targets."""
+    """Return noisy images of zeros, and the recorrupted inputs and targets."""
     rng = np.random.default_rng(0)
     transform = RandRecorruptedd("image", dose=dose).set_random_state(0)
     own = rng.normal(0, noise, (count, 1, 32, 32)).astype(np.float32)
@@ -16,20 +16,20 @@ def pairs(dose: tuple[float, float], count: int = 300, noise: float = 10.0):
     return own, np.stack([m["image"] for m in made]), np.stack([m["label"] for m in made])
 
 
-def test_the_input_is_as_noisy_as_at_its_dose():
+def test_the_input_has_the_noise_of_its_dose():
     _, inputs, _ = pairs((0.25, 0.25))
     assert inputs.std() == pytest.approx(20, rel=0.02)
 
 
-def test_noise_of_input_and_target_is_uncorrelated_though_both_hold_the_images_own():
+def test_the_noise_of_input_and_target_is_uncorrelated_although_both_contain_the_noise_of_the_image():
     own, inputs, targets = pairs((0.25, 0.25))
     assert abs(np.corrcoef(inputs.ravel(), targets.ravel())[0, 1]) < 0.01
     for copy in (inputs, targets):
         assert np.corrcoef(own.ravel(), copy.ravel())[0, 1] > 0.4
 
 
-def test_what_is_learned_takes_the_images_own_noise_away_too():
-    # Of a flat image all is noise, so the best factor is 0; from noisy targets alone it would be the dose, 0.25.
+def test_the_learned_factor_also_removes_the_noise_of_the_image():
+    # A uniform image contains only noise, so the best factor is 0; with noisy images as targets it is the dose, 0.25.
     own, inputs, targets = pairs((0.25, 0.25))
     assert abs((inputs * targets).sum() / (inputs**2).sum()) < 0.01
     assert (inputs * own).sum() / (inputs**2).sum() == pytest.approx(0.25, abs=0.02)
@@ -43,7 +43,7 @@ def test_doses_are_spread_log_uniformly():
     assert np.median(doses) == pytest.approx(0.16, rel=0.2)
 
 
-def test_it_is_seeded_keeps_tensors_and_drops_the_noise():
+def test_the_transform_is_seeded_keeps_tensors_and_removes_the_noise_key():
     def draw(seed: int):
         data = {"image": torch.zeros(1, 4, 4), "noise": torch.ones(1, 4, 4), "other": 1}
         return RandRecorruptedd("image", dose=(0.1, 0.9)).set_random_state(seed)(data)

@@ -59,9 +59,7 @@ class LiteDenoiser(nn.Module):
         pairs = list(pairwise(widths))
         self.first = _convolutions(4 * channels, widths[0], bias=bias)
         self.down = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(fine, coarse, 2, stride=2, bias=bias), *_convolutions(coarse, coarse, bias=bias)
-            )
+            nn.Sequential(nn.Conv2d(fine, coarse, 2, stride=2, bias=bias), *_convolutions(coarse, coarse, bias=bias))
             for fine, coarse in pairs
         )
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=bias) for fine, coarse in pairs)

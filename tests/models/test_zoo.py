@@ -103,6 +103,9 @@ def test_unknown_models_and_broken_descriptions_are_errors(tmp_path):
     path.write_text(json.dumps({**fields, "surplus": 1}))
     with pytest.raises(InputError, match="expected the fields of a model description"):
         zoo.describe(tmp_path / "m")
+    path.write_text(json.dumps({**fields, "correlated_noise": "blur"}))
+    with pytest.raises(InputError, match="correlated_noise: expected 'pixel-shuffle' or null, found 'blur'"):
+        zoo.describe(tmp_path / "m")
 
 
 def test_models_that_ship_are_intact_and_their_encoders_are_not_called_clip():

@@ -22,7 +22,7 @@ from tests.models.test_zoo import DESCRIPTION
 PIPELINES = REPOSITORY / "pipelines"
 #: Bundles with the paper's protocol.
 NAMES = ["ct_lowdose", "natural_gaussian", "natural_srgb"]
-BUNDLES = [*NAMES, "ct_lowdose_lite"]
+BUNDLES = [*NAMES, "ct_lowdose_lite", "natural_lite"]
 SMALL = {
     "encoder": "random-resnet18",
     "crop": 16,
@@ -140,6 +140,27 @@ def test_photographs_train_evaluate_export_and_denoise(tmp_path):
     given = arguments(config_file="configs/inference.json", model_dir=model, input_dir=tmp_path / "in.png")
     bundle("natural_srgb", "run", *given, "--output_dir", str(tmp_path / "by_bundle"))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "by_bundle" / "in.png")), clean)
+
+
+def test_the_level_equivariant_network_trains_exports_and_denoises(tmp_path):
+    values = {key: value for key, value in SMALL.items() if key != "encoder"}
+    values |= {"iterations": 4, "dataset_dir": photographs(tmp_path / "data"), "output_dir": tmp_path / "out"}
+    call("ctdenoise", "train", "natural_lite", *arguments(**values), cwd=tmp_path)
+    assert torch.load(latest_checkpoint(tmp_path / "out"), weights_only=True)["trainer"]["iteration"] == 4
+    assert "finished" in call("ctdenoise", "train", "natural_lite", *arguments(**values), cwd=tmp_path)
+    call("ctdenoise", "export", "natural_lite", *arguments(**values), cwd=tmp_path)
+    description = zoo.verify(tmp_path / "out" / "model")
+    assert (description.encoder_name, description.correlated_noise) == (None, "pixel-shuffle")
+    network, _ = zoo.load_model(tmp_path / "out" / "model")
+    image = torch.rand(1, 3, 32, 48)
+    with torch.inference_mode():
+        clean = network(image)
+        assert not torch.equal(clean, image)
+        torch.testing.assert_close(network(5 * image), 5 * clean, rtol=1e-5, atol=1e-5)
+    given = arguments(config_file="configs/inference.json", model_dir=tmp_path / "out" / "model")
+    given += arguments(input_dir=tmp_path / "data", output_dir=tmp_path / "clean")
+    bundle("natural_lite", "run", *given)
+    assert len(list((tmp_path / "clean").glob("*.png"))) == 6
 
 
 def test_a_checkpoint_of_another_training_is_not_resumed(tmp_path):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from monai.data import set_rnd, set_track_meta
+from PIL import Image
 
 from tests.training.test_bundle import NAMES, PIPELINES
 
@@ -79,6 +82,27 @@ def test_the_bundles_share_one_graph():
         assert other == shared[0]
     for file in ("multi_gpu_train.json", "evaluate.json", "logging.conf"):
         assert len({(PIPELINES / name / "configs" / file).read_text() for name in NAMES}) == 1
+
+
+def test_natural_lite_trains_on_one_noise_level_at_many_contrasts(tmp_path):
+    for index in range(21):
+        Image.fromarray(np.full((70, 80, 3), 204, np.uint8)).save(tmp_path / f"{index:02}.png")
+    parser = ConfigParser({**config("natural_lite"), "dataset_dir": str(tmp_path)})
+    set_track_meta(False)
+    dataset = parser.get_parsed_content("train#dataset")
+    set_rnd(dataset, 0)
+    contrasts, levels = [], []
+    for _ in range(60):
+        item = dataset[0]
+        assert item["image"].shape == (3, 64, 64)
+        contrasts.append(float(item["label"].max()) / 0.8)
+        levels.append(float((item["image"] - item["label"]).std()) * 255)
+    assert levels == pytest.approx([15] * 60, rel=0.05)
+    assert min(contrasts) < 0.25
+    assert 1 < max(contrasts) <= 4
+    assert 0.75 < np.mean([contrast <= 1 for contrast in contrasts]) < 1
+    # What is in the cache is not scaled twice.
+    assert float(dataset._cache[0]["image"].max()) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("name", NAMES)

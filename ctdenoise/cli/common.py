@@ -141,6 +141,6 @@ def _print_result(result: SeriesResult) -> None:
     if manifest.lossy:
         print(f"{where}: {manifest.lossy} slices were compressed with loss before")
     if manifest.syntax_replaced:
-        print(f"{where}: {manifest.syntax_replaced} slices are explicit little endian, as their source's cannot be kept")
+        print(f"{where}: {manifest.syntax_replaced} slices are explicit little endian: their source's cannot be kept")
     for failure in manifest.failed:
         print(f"ctdenoise: {failure.file}: {failure.reason}", file=sys.stderr)

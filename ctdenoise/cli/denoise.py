@@ -179,9 +179,7 @@ def load_denoiser(
     from ctdenoise.inference import Denoiser
 
     configure_torch()
-    return Denoiser.from_pretrained(
-        model, device=device, engine=engine, batch_size=batch_size, full_field=full_field
-    )
+    return Denoiser.from_pretrained(model, device=device, engine=engine, batch_size=batch_size, full_field=full_field)
 
 
 def _deidentification(

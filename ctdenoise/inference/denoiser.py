@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ctdenoise.errors import InputError
+from ctdenoise.inference.arrays import ArrayOrTensor, checked_volume, like_input
+from ctdenoise.inference.correlation import NoiseCorrelation, denoise_correlated_noise
 from ctdenoise.inference.cropping import Box, body_box
 from ctdenoise.inference.engines import AUTO
 from ctdenoise.inference.network_runner import NetworkRunner, select_device
@@ -26,9 +29,21 @@ from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_model
 from ctdenoise.transforms import ScaleHU, ToClipInput
 from ctdenoise.transforms.hounsfield import HU_RANGE
 
-ArrayOrTensor = TypeVar("ArrayOrTensor", NDArray[np.floating], Tensor)
-#: Sides from which on ``[H, W, D]`` is told from ``[D, H, W]`` by its two equal sides.
-_SMALLEST_MATRIX = 128
+
+@dataclass(frozen=True)
+class ImageResult:
+    """A denoised photograph.
+
+    Attributes
+    ----------
+    image
+        ``[H, W, C]`` float32, not clipped.
+    correlation
+        The correlation of its noise and what was done about it; None for models that do not measure it.
+    """
+
+    image: NDArray[np.float32]
+    correlation: NoiseCorrelation | None
 
 
 class Denoiser:
@@ -209,7 +224,7 @@ class Denoiser:
         check_strength(strength)
         if self.hu_range is None:
             raise InputError("expected a model for CT, found one for photographs", hint="see ctdenoise models list")
-        volume = _checked_volume(hu)
+        volume = checked_volume(hu)
         slices = volume.reshape(-1, *volume.shape[-2:])
         if strength is None:
             sample = [slices[i] for i in sample_indices(len(slices))]
@@ -217,7 +232,7 @@ class Denoiser:
         ready = self.with_fastest_engine(slices[0], len(slices)) if self.engine == AUTO else self
         size = max(1, ready.batch_size)
         parts = [ready.denoise_slices(slices[i : i + size], strength) for i in range(0, len(slices), size)]
-        return _like(np.concatenate(parts).reshape(volume.shape), hu)
+        return like_input(np.concatenate(parts).reshape(volume.shape), hu)
 
     def denoise_slices(self, hu: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
         """Denoise ``[B, H, W]`` HU; the result of a slice does not depend on the others of the batch."""
@@ -230,7 +245,6 @@ class Denoiser:
                 result[i][boxes[i]] = self._blend(hu[i][boxes[i]], image, strength)
         return result
 
-    @torch.inference_mode()
     def denoise_image(self, image: NDArray[np.floating], *, strength: float = 1.0) -> NDArray[np.float32]:
         """Denoise a photograph.
 
@@ -254,6 +268,11 @@ class Denoiser:
         ValueError
             If shape or strength are not as above.
         """
+        return self.process_image(image, strength=strength).image
+
+    @torch.inference_mode()
+    def process_image(self, image: NDArray[np.floating], *, strength: float = 1.0) -> ImageResult:
+        """Denoise a photograph as :meth:`denoise_image` does, and return what was measured in it, too."""
         check_strength(strength)
         if self.hu_range is not None:
             raise InputError(
@@ -264,11 +283,23 @@ class Denoiser:
             raise ValueError(f"expected [H, W, 1] or [H, W, 3], found {source.shape}")
         channels = source.transpose(2, 0, 1)
         if channels.shape[0] == 3 == self.channels:
-            clean = self.runner(torch.from_numpy(channels.copy())[None])[0].numpy()
+            output, correlation = self._apply_to_photograph(torch.from_numpy(channels.copy())[None])
+            clean = output[0].numpy()
         else:
             inputs = [convert_to_tensor(self._to_network(c[None]), track_meta=False) for c in channels]
-            clean = self.runner(torch.stack(inputs)).mean(dim=1).numpy()
-        return source + np.float32(strength) * (clean.transpose(1, 2, 0) - source)
+            output, correlation = self._apply_to_photograph(torch.stack(inputs))
+            clean = output.mean(dim=1).numpy()
+        return ImageResult(source + np.float32(strength) * (clean.transpose(1, 2, 0) - source), correlation)
+
+    def _apply_to_photograph(self, batch: Tensor) -> tuple[Tensor, NoiseCorrelation | None]:
+        if self.correlated_noise is None:
+            return self.runner(batch), None
+        return denoise_correlated_noise(self.runner, batch)
+
+    @property
+    def correlated_noise(self) -> str | None:
+        """How the model treats spatially correlated noise of photographs; None if like any other."""
+        return self.description.correlated_noise if self.description else None
 
     def _box(self, hu: NDArray[np.float32]) -> Box | None:
         everything = slice(0, hu.shape[0]), slice(0, hu.shape[1])
@@ -297,29 +328,3 @@ class Denoiser:
 def _size(hu: NDArray[np.float32], box: Box) -> tuple[int, int]:
     rows, columns = box
     return rows.stop - rows.start, columns.stop - columns.start
-
-
-def _checked_volume(hu: object) -> NDArray[np.float32]:
-    if isinstance(hu, Tensor):
-        hu = hu.detach().cpu().as_subclass(Tensor).numpy()
-    if not isinstance(hu, np.ndarray) or hu.dtype.kind not in "fiu":
-        kind = f"an array of {hu.dtype}" if isinstance(hu, np.ndarray) else type(hu).__name__
-        raise ValueError(f"expected an array or a tensor of real numbers in HU, found {kind}")
-    if hu.ndim not in (2, 3) or 0 in hu.shape:
-        raise ValueError(f"expected HU of shape [H, W] or [D, H, W], found {list(hu.shape)}")
-    if hu.ndim == 3 and hu.shape[0] == hu.shape[1] >= _SMALLEST_MATRIX and hu.shape[2] < hu.shape[0]:
-        raise ValueError(
-            f"expected HU of shape [D, H, W], found {list(hu.shape)}, which looks like [H, W, D]; "
-            "give it as numpy.moveaxis(hu, -1, 0)"
-        )
-    return np.asarray(hu, np.float32)
-
-
-def _like(result: NDArray[np.float32], hu: ArrayOrTensor) -> ArrayOrTensor:
-    """Return a result as the kind of array it was asked for."""
-    if not isinstance(hu, Tensor):
-        return result
-    tensor = torch.from_numpy(result).to(hu.device)
-    converted = hu.clone().float()  # keeps the metadata and applied operations of a MetaTensor
-    converted.copy_(tensor)
-    return converted

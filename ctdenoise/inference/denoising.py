@@ -98,6 +98,7 @@ class Denoising:
                 "model": model,
                 "strength": self.strength,
                 "full_field": self.denoiser.full_field,
+                "correlated_noise": self.denoiser.correlated_noise,
                 "environment": self.denoiser.runner.environment(),
             },
             label="denoised",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -237,7 +237,9 @@ class PhotographRun(FileRun):
         """Denoise all channels."""
         assert isinstance(plan.operation, Denoising)
         began = time.perf_counter()
-        result = plan.operation.denoiser.denoise_image(plan.source.values, strength=plan.operation.strength)
+        result = plan.operation.denoiser.process_image(plan.source.values, strength=plan.operation.strength)
+        if result.correlation:
+            plan.manifest.operation.measured["noise"] = asdict(result.correlation)
         seconds = round(time.perf_counter() - began, 3)
         plan.manifest.slices.append(
             SliceRecord(
@@ -251,7 +253,7 @@ class PhotographRun(FileRun):
             )
         )
         self.progress.advance()
-        return result
+        return result.image
 
 
 def manifest_path(target: Path) -> Path:

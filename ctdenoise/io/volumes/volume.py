@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctdenoise.errors import InputError
-from ctdenoise.io.dicom.pixels import AIR_HU, OUTSIDE_FIELD_HU
+from ctdenoise.io.dicom.pixels import OUTSIDE_FIELD_HU, PADDING_FILL_HU
 
 #: From patient coordinates of DICOM (x to the left, y to the back, PS3.3 C.7.6.2.1.1) to those of NIfTI and back.
 LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -51,7 +51,7 @@ class Volume(ABC):
         Rows go to the patient's back, columns to the left, slices to the head (those of an oblique volume, as nearly as
         its axes do). A volume that is one voxel thick along another axis keeps that plane.
         """
-        return np.where(self.padding, np.float32(AIR_HU), self._values)
+        return np.where(self.padding, np.float32(PADDING_FILL_HU), self._values)
 
     @cached_property
     def padding(self) -> NDArray[np.bool_]:

@@ -1,70 +1,197 @@
-"""How strongly to denoise where nobody says."""
+"""Automatic denoising strength: derived from the noise of a series."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctdenoise.noise.lowdose import WATER_PER_MM
-from ctdenoise.noise.measure import ANATOMY_PER_MM, FEWEST, evenly_spread, measure_noise, uniform_regions
+from ctdenoise.noise.measure import evenly_spread
+from ctdenoise.noise.soft_tissue import measure_soft_tissue_noise
 
-#: Noise of a full-dose body scan, HU, for slices of this thickness, mm, a kernel whose noise has this mean frequency,
-#: cycles per mm, and a patient of this water-equivalent diameter, mm.
-FULL_DOSE_HU, FULL_DOSE_MM, FULL_DOSE_PER_MM, FULL_DOSE_DIAMETER_MM = 13.5, 2.5, 0.31, 280.0
-#: The least and the most that is taken away.
-WEAKEST, STRONGEST = 0.33, 0.9
+#: Most slices of a series that are measured.
+MAX_SLICES = 16
+#: Strength where no slice has soft tissue in which noise could be measured.
+FALLBACK_STRENGTH = 0.5
+#: Strength for a scan that is known to be full-dose: a third of its noise is removed.
+FULL_DOSE_STRENGTH = 0.33
+#: Noise of a full-dose body scan, HU, at this slice thickness, mean noise frequency and water-equivalent diameter.
+FULL_DOSE_HU, FULL_DOSE_THICKNESS_MM, FULL_DOSE_PER_MM, FULL_DOSE_DIAMETER_MM = 8.5, 2.5, 0.31, 280.0
+#: Standard deviation of the natural logarithm of a full-dose scan's noise about what :func:`full_dose_noise` says.
+FULL_DOSE_SPREAD = 0.33
+#: Share of all scans that are full-dose, as far as is known before noise is measured.
+FULL_DOSE_SHARE = 0.5
+#: Doses that the other scans may have, relative to full dose: from the first to the second, evenly on a log scale.
+DOSES = (1.0, 0.1)
+#: Change of the noise's logarithm over that of water's attenuation along the patient's diameter; 0.5 at constant tube
+#: current, 0.25 at the modulation that is best for noise.
+DIAMETER_EXPONENT = 0.3
+#: Pixel spacing and slice thickness that are assumed where the source does not give them, mm.
+ASSUMED_PIXEL_MM, ASSUMED_THICKNESS_MM = 0.7, 2.5
+#: Mean noise frequency from which on a kernel is sharp (bone, lung), cycles per mm, and strength from which on a sharp
+#: kernel is warned of.
+SHARP_PER_MM, SHARP_STRENGTH = 0.42, 0.5
 
-T = TypeVar("T")
+
+@dataclass(frozen=True)
+class StrengthEstimate:
+    """An automatic strength and the measurements it was derived from.
+
+    Attributes
+    ----------
+    strength
+        0.33 to 0.9, rounded to 0.01.
+    noise_hu
+        Standard deviation of the noise in soft tissue above 0.15 cycles per mm, HU, median over slices; None where no
+        slice has soft tissue.
+    full_dose_noise_hu
+        Noise expected of a full-dose scan with the same slice thickness, kernel and patient diameter, HU.
+    mean_frequency_per_mm
+        Mean frequency of the noise, cycles per mm, median over slices: the sharpness of the kernel.
+    soft_tissue_cm2
+        Area in which noise was measured, all slices together, cm².
+    slices
+        Number of slices in which noise was measured.
+    warnings
+        Assumptions made and doubts, one sentence each.
+    """
+
+    strength: float
+    noise_hu: float | None
+    full_dose_noise_hu: float | None
+    mean_frequency_per_mm: float | None
+    soft_tissue_cm2: float
+    slices: int
+    warnings: tuple[str, ...]
 
 
 def automatic_strength(
-    images: Sequence[NDArray[np.float32]], pixel_mm: float | None, thickness_mm: float | None
-) -> float:
-    """Return the strength that leaves about the noise of a full-dose scan.
+    images: Sequence[NDArray[np.float32]], pixel_spacing_mm: float | None, slice_thickness_mm: float | None
+) -> StrengthEstimate:
+    """Derive the strength for a series from the noise in some of its slices.
 
-    A low-dose image is the full-dose image and noise. Of its noise of σ, the best estimate of the full-dose image
-    keeps a share of (σ₀ / σ)², where σ₀ is the full dose's. That is not known, but known to be about 13.5 HU for slices
-    of 2.5 mm, soft-tissue kernels and a patient of 280 mm; more for thin slices, as 1 / √thickness, for sharp kernels,
-    as the square of the noise's mean frequency, and for large patients, as exp(µ D / 4) with µ of water and D their
-    water-equivalent diameter (AAPM report 220): the tube current makes up for half of what they attenuate (Gies et al.
-    1999). Noise is measured in the images themselves, above 0.15 cycles per mm, where there is little anatomy.
+    In each slice, noise is measured in soft tissue and compared with that of a full-dose scan. The median over the
+    slices of the logarithm of their ratio decides: the strength is its expected best value, as derived in
+    ``docs/strength.md``.
 
     Parameters
     ----------
     images
-        Some slices of a series, ``[H, W]`` HU.
-    pixel_mm
-        Their pixel spacing; 0.7 is taken where it is not known.
+        Slices of the series, ``[H, W]`` HU each; :func:`sample_indices` says which. Sizes may differ.
+    pixel_spacing_mm
+        0.7 is assumed where it is None.
+    slice_thickness_mm
+        2.5 is assumed where it is None.
+
+    Returns
+    -------
+    StrengthEstimate
+        With strength 0.5 where no slice has at least 10 cm² of soft tissue.
+    """
+    warnings = _assumptions(pixel_spacing_mm, slice_thickness_mm)
+    pixel = pixel_spacing_mm or ASSUMED_PIXEL_MM
+    thickness = slice_thickness_mm or ASSUMED_THICKNESS_MM
+    measured = [(image, measure_soft_tissue_noise(image, pixel)) for image in images]
+    found = [(image, noise) for image, noise in measured if noise]
+    if not found:
+        warnings.append(f"no soft tissue to measure noise in: strength {FALLBACK_STRENGTH} is used")
+        return StrengthEstimate(FALLBACK_STRENGTH, None, None, None, 0.0, 0, tuple(warnings))
+    ratios = [
+        _positive(noise.std) / full_dose_noise(thickness, noise.mean_frequency, water_equivalent_diameter(image, pixel))
+        for image, noise in found
+    ]
+    excess = float(np.median(np.log(ratios)))
+    strength = round(expected_strength(excess), 2)
+    std = float(np.median([noise.std for _, noise in found]))
+    frequency = float(np.median([noise.mean_frequency for _, noise in found]))
+    if frequency >= SHARP_PER_MM and strength >= SHARP_STRENGTH:
+        warnings.append(
+            f"sharp kernel (mean noise frequency {frequency:.2f} per mm) at automatic strength {strength:g}: "
+            "fine detail may be lost; compare with a lower --strength"
+        )
+    return StrengthEstimate(
+        strength=strength,
+        noise_hu=round(std, 2),
+        full_dose_noise_hu=round(_positive(std) / float(np.exp(excess)), 2),
+        mean_frequency_per_mm=round(frequency, 3),
+        soft_tissue_cm2=round(sum(noise.area for _, noise in found) / 100, 1),
+        slices=len(found),
+        warnings=tuple(warnings),
+    )
+
+
+def _assumptions(pixel_spacing_mm: float | None, slice_thickness_mm: float | None) -> list[str]:
+    """Return a warning for each value that is unknown."""
+    values = {
+        f"pixel spacing is unknown: {ASSUMED_PIXEL_MM} mm": pixel_spacing_mm,
+        f"slice thickness is unknown: {ASSUMED_THICKNESS_MM} mm": slice_thickness_mm,
+    }
+    return [f"{text} assumed for the automatic strength" for text, value in values.items() if not value]
+
+
+def _positive(noise_hu: float) -> float:
+    """Return the noise, and 0.001 HU for an image without any, so that it has a logarithm."""
+    return max(noise_hu, 1e-3)
+
+
+def sample_indices(count: int) -> list[int]:
+    """Return which of a series' slices are measured: 16, evenly spread, or all if there are fewer."""
+    return evenly_spread(count, MAX_SLICES)
+
+
+def full_dose_noise(thickness_mm: float, mean_frequency_per_mm: float, diameter_mm: float) -> float:
+    """Return the noise expected of a full-dose body scan, HU.
+
+    It falls with the root of the slice thickness, rises with the square of the noise's mean frequency, which is what
+    filtered back-projection gives, and exponentially with the patient's diameter, as tube current makes up for part of
+    the attenuation only (Gies et al. 1999). A fit to 60 patients agrees (``docs/strength.md``).
+
+    Parameters
+    ----------
     thickness_mm
-        Of a slice; 2.5 is taken where it is not known.
+        Slice thickness.
+    mean_frequency_per_mm
+        As :class:`~ctdenoise.noise.soft_tissue.SoftTissueNoise` has it; below 0.1, which no kernel has, 0.1 is taken.
+    diameter_mm
+        From :func:`water_equivalent_diameter`.
+    """
+    thickness = (FULL_DOSE_THICKNESS_MM / thickness_mm) ** 0.5
+    kernel = (max(mean_frequency_per_mm, 0.1) / FULL_DOSE_PER_MM) ** 2
+    patient = np.exp(DIAMETER_EXPONENT * WATER_PER_MM * (diameter_mm - FULL_DOSE_DIAMETER_MM))
+    return float(FULL_DOSE_HU * thickness * kernel * patient)
+
+
+def expected_strength(excess: float) -> float:
+    """Return the strength that is best on average for scans with so much noise.
+
+    A scan of dose d has 1 / √d times the noise of full dose, and 1 − d is its best strength: the share of the noise
+    variance that the missing dose made. Neither d nor the noise of this scanner and protocol at full dose is known, so
+    the best strength is averaged over d, weighted by how probable d is given the noise (Bayes' rule): full-dose noise
+    is log-normal about :func:`full_dose_noise`, and scans are full-dose or have a dose from :data:`DOSES`.
+
+    Parameters
+    ----------
+    excess
+        Natural logarithm of the measured noise over the noise expected at full dose.
 
     Returns
     -------
     float
-        0.33 to 0.9, in steps of 0.01; 1 where there is no soft tissue to measure in.
+        0.33 to 0.9, rising with `excess`.
     """
-    regions = uniform_regions(images)
-    if len(regions) < FEWEST:
-        return 1.0
-    spacing = pixel_mm or 0.7
-    noise = measure_noise(images, regions, spacing).above(ANATOMY_PER_MM)
-    thinner = FULL_DOSE_MM / (thickness_mm or FULL_DOSE_MM)
-    wider = _water_equivalent_diameter(images, spacing) - FULL_DOSE_DIAMETER_MM
-    sharper = noise.mean_frequency / FULL_DOSE_PER_MM
-    full_dose = FULL_DOSE_HU * thinner**0.5 * sharper**2 * np.exp(WATER_PER_MM * wider / 4)
-    kept = (full_dose / max(noise.std, 1e-6)) ** 2
-    return round(float(np.clip(1 - kept, WEAKEST, STRONGEST)), 2)
+    doses = np.geomspace(*DOSES, 100)
+    prior = np.full(len(doses), (1 - FULL_DOSE_SHARE) / len(doses))
+    prior[0] += FULL_DOSE_SHARE
+    log_likelihood = -0.5 * ((excess + 0.5 * np.log(doses)) / FULL_DOSE_SPREAD) ** 2
+    posterior = prior * np.exp(log_likelihood - log_likelihood.max())
+    best = np.maximum(FULL_DOSE_STRENGTH, 1 - doses)
+    return float((posterior * best).sum() / posterior.sum())
 
 
-def _water_equivalent_diameter(images: Sequence[NDArray[np.float32]], pixel_mm: float) -> float:
-    """Of a cylinder of water that attenuates as much as an average image does, mm (AAPM report 220, eq. 3)."""
-    water = np.mean([np.maximum(0.0, 1 + image / 1000).sum() for image in images]) * pixel_mm**2
+def water_equivalent_diameter(image: NDArray[np.float32], pixel_mm: float) -> float:
+    """Return the diameter of the cylinder of water that attenuates as much as a slice, mm (AAPM report 220, eq. 3)."""
+    water = float(np.maximum(0.0, 1 + np.nan_to_num(image, nan=-1024.0) / 1000).sum()) * pixel_mm**2
     return float(2 * np.sqrt(water / np.pi))
-
-
-def some_of(items: Sequence[T]) -> list[T]:
-    """Return eight items, evenly spread, or all if there are fewer."""
-    return [items[i] for i in evenly_spread(len(items), 8)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ctdenoise.evaluation.document import Physics
 from ctdenoise.evaluation.pairing import NOISY, REFERENCE, AlignedStacks
-from ctdenoise.noise.measure import FEWEST
+from ctdenoise.noise.measure import MIN_REGIONS
 
 #: Largest bias of a tissue, HU, and correlations of what was removed with anatomy, that need no warning.
 _BIAS_HU, _STRUCTURE, _EDGES = 2.0, 0.2, 0.5
@@ -39,9 +39,9 @@ def physics_warnings(physics: Physics) -> Iterator[str]:
 
 
 def _missing(physics: Physics) -> Iterator[str]:
-    if physics.regions < FEWEST:
+    if physics.regions < MIN_REGIONS:
         yield (
-            f"only {physics.regions} uniform regions of soft tissue were found, {FEWEST} are needed: noise, NPS, CNR "
+            f"only {physics.regions} uniform regions of soft tissue were found, {MIN_REGIONS} are needed: noise, NPS, CNR "
             "and d′ are not measured"
         )
     if not physics.inserts and not physics.arcs:

@@ -17,7 +17,8 @@ from ctdenoise.evaluation.tables import markdown
 from ctdenoise.evaluation.windows import DEFAULT_WINDOWS, WINDOWS
 from ctdenoise.io.dicom import read_slice
 from ctdenoise.noise.lowdose import KERNELS, Scan, dose_noise
-from ctdenoise.noise.measure import SIDE, match_scan, measure_noise, uniform_regions
+from ctdenoise.noise.matching import match_scan
+from ctdenoise.noise.measure import REGION_SIZE, measure_noise, uniform_regions
 from ctdenoise.noise.phantom import Ellipsoid, render, thorax
 
 Images = list[NDArray[np.float32]]
@@ -162,7 +163,7 @@ def _noise(scene: Scene, noisy: Images, result: Images) -> dict[str, str]:
     """Return HU bias and noise reduction in uniform regions."""
     regions = uniform_regions(scene.images)
     difference = [b - a for a, b in zip(scene.images, result, strict=True)]
-    bias = np.mean([difference[i][r : r + SIDE, c : c + SIDE].mean() for i, r, c in regions])
+    bias = np.mean([difference[i][r : r + REGION_SIZE, c : c + REGION_SIZE].mean() for i, r, c in regions])
     before, after = (measure_noise(images, regions, scene.pixel_spacing_mm).std for images in (noisy, result))
     return {"HU bias": f"{bias:+.2f} HU", "noise removed": f"{1 - after / before:.0%}"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ctdenoise.noise.measure import LEFT_OF_WHITE, SIDE, Noise
+from ctdenoise.noise.measure import DETRENDED_SHARE, REGION_SIZE, Noise
 
 #: Diameter in mm and contrast in HU of the disc that d′ is reported for.
 TASK = (5.0, 10.0)
@@ -44,7 +44,7 @@ def detectability(
 
 
 #: Four times the side of a region: finer frequency bins than the spectrum has, and a whole number of its periods.
-_SIZE = 4 * SIDE
+_SIZE = 4 * REGION_SIZE
 
 
 def _frequencies(pixel_spacing_mm: float) -> tuple[NDArray[np.float64], float]:
@@ -64,5 +64,5 @@ def _disc_energy(pixel_spacing_mm: float, diameter: float, contrast: float) -> N
 
 def _corrected_power(noise: Noise) -> NDArray[np.float64]:
     """Return the radial spectrum corrected for detrending; at zero frequency extrapolated from the next two bins."""
-    power = noise.power[1:] / LEFT_OF_WHITE[1:]
+    power = noise.power[1:] / DETRENDED_SHARE[1:]
     return np.concatenate(([max(2 * power[0] - power[1], 0.0)], power))

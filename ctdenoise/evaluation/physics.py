@@ -23,7 +23,7 @@ from ctdenoise.evaluation.document import (
 from ctdenoise.evaluation.pairing import NOISY, REFERENCE, AlignedStacks
 from ctdenoise.evaluation.removed_noise import removed_noise
 from ctdenoise.evaluation.tissues import TissueMeans, insert_contrast, tissue_masks
-from ctdenoise.noise.measure import FEWEST, Noise, Region, evenly_spread, measure_noise, uniform_regions
+from ctdenoise.noise.measure import MIN_REGIONS, Noise, Region, evenly_spread, measure_noise, uniform_regions
 
 #: Most slices that physics is measured in.
 MOST_SLICES = 16
@@ -62,7 +62,7 @@ class _Sample:
 
     def noise(self, images: Images) -> Noise | None:
         """Measure noise in the uniform regions, or return None where there are too few."""
-        return measure_noise(images, self.regions, self.spacing_mm) if len(self.regions) >= FEWEST else None
+        return measure_noise(images, self.regions, self.spacing_mm) if len(self.regions) >= MIN_REGIONS else None
 
 
 def measure_physics(aligned: AlignedStacks, inserts: Sequence[Insert] = ()) -> Physics:

@@ -19,7 +19,7 @@ from ctdenoise.errors import InputError
 from ctdenoise.inference.environment import require_same_environment
 from ctdenoise.inference.operations import Resolved, SeriesSample, SliceInfo
 from ctdenoise.noise.lowdose import Kernel, Scan, dose_noise
-from ctdenoise.noise.measure import match_scan
+from ctdenoise.noise.matching import match_scan
 from ctdenoise.provenance import Provenance
 
 _NAME = "low-dose simulation"

@@ -20,12 +20,12 @@ from ctdenoise.errors import InputError
 from ctdenoise.files import write_whole
 from ctdenoise.io.dicom import CTSlice, read_slice
 from ctdenoise.noise.lowdose import Kernel, Scan, dose_noise
+from ctdenoise.noise.matching import match_scan
 from ctdenoise.noise.measure import (
     ANATOMY_PER_MM,
-    FEWEST,
+    MIN_REGIONS,
     Region,
     evenly_spread,
-    match_scan,
     measure_noise,
     uniform_regions,
 )
@@ -144,7 +144,7 @@ def _scale(ratios: Sequence[Sequence[float]], index: int) -> float:
     nearest = sorted(range(len(ratios)), key=lambda i: abs(i - index))
     selected = [ratio for i in nearest[:_NEIGHBOURS] for ratio in ratios[i]]
     for i in nearest[_NEIGHBOURS:]:
-        if len(selected) >= FEWEST:
+        if len(selected) >= MIN_REGIONS:
             break
         selected += ratios[i]
     return float(np.median(selected))

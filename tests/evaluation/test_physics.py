@@ -10,12 +10,12 @@ from ctdenoise.evaluation.detectability import detectability
 from ctdenoise.evaluation.removed_noise import removed_noise
 from ctdenoise.evaluation.resolution import ttf
 from ctdenoise.evaluation.tissues import TissueMeans, body_mask, insert_contrast, tissue_masks
-from ctdenoise.noise.measure import SIDE, measure_noise
+from ctdenoise.noise.measure import REGION_SIZE, measure_noise
 from ctdenoise.noise.phantom import Ellipsoid, render, thorax
 
 RNG = np.random.default_rng(0)
 THORAX = render(thorax(), 0, size=256, pixel_mm=1.4)
-REGIONS = [(0, SIDE * row, SIDE * column) for row in range(16) for column in range(16)]
+REGIONS = [(0, REGION_SIZE * row, REGION_SIZE * column) for row in range(16) for column in range(16)]
 
 
 def white(std: float = 20.0) -> np.ndarray:
@@ -28,8 +28,8 @@ def test_the_integral_of_the_nps_is_the_variance(smooth):
     if smooth:
         image = gaussian_filter(image, smooth)
     noise = measure_noise([image], REGIONS, 0.7)
-    assert noise.spectrum.sum() / (SIDE * 0.7) ** 2 == pytest.approx(noise.std**2, rel=1e-6)
-    assert noise.spectrum.sum() / (SIDE * 0.7) ** 2 == pytest.approx(
+    assert noise.spectrum.sum() / (REGION_SIZE * 0.7) ** 2 == pytest.approx(noise.std**2, rel=1e-6)
+    assert noise.spectrum.sum() / (REGION_SIZE * 0.7) ** 2 == pytest.approx(
         image.var(), rel=0.08 if smooth else 0.01
     )  # detrending takes low frequencies
 
@@ -37,7 +37,7 @@ def test_the_integral_of_the_nps_is_the_variance(smooth):
 def test_the_radial_nps_agrees_with_another_implementation():
     image = gaussian_filter(white(30), 0.8)
     noise = measure_noise([image], REGIONS, 0.7)
-    bounds = np.array([[r, r + SIDE, c, c + SIDE] for _, r, c in REGIONS])
+    bounds = np.array([[r, r + REGION_SIZE, c, c + REGION_SIZE] for _, r, c in REGIONS])
     # Theirs averages rings from one whole bin to the next.
     theirs = np.squeeze(get_NPS(image.astype(float), bounds, 0.7)[1])
     assert (noise.power[3:14] + noise.power[4:15]) / 2 == pytest.approx(theirs[3:14], rel=0.1)

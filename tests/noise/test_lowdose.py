@@ -5,7 +5,7 @@ import pytest
 from skimage.transform import iradon
 
 from ctdenoise.noise.lowdose import KERNELS, WATER_PER_MM, Kernel, Scan, add_noise, dose_noise, reconstruct
-from ctdenoise.noise.measure import match_scan
+from ctdenoise.noise.matching import match_scan
 from ctdenoise.noise.phantom import Ellipsoid, project, render
 
 ANGLES = np.linspace(0, 180, 180, endpoint=False)
@@ -69,9 +69,9 @@ def test_starved_rays_stay_finite():
 
 @pytest.mark.parametrize("dose", [0.5, 0.25, 0.1])
 def test_variance_in_water_follows_one_over_dose_without_bias(dose):
-    own = inserted(0.5)[:, *MIDDLE].var()  # at half the dose, as much as the image's own is added
+    full_dose = inserted(0.5)[:, *MIDDLE].var()  # halving the dose adds the full-dose variance
     noise = inserted(dose, seed=1)
-    assert noise[:, *MIDDLE].var() / own == pytest.approx(1 / dose - 1, rel=0.1)
+    assert noise[:, *MIDDLE].var() / full_dose == pytest.approx(1 / dose - 1, rel=0.1)
     # Over all of the body: HU stay what they were.
     assert abs(noise[:, CYLINDER > -500].mean()) < 0.5
 

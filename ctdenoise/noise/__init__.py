@@ -1,1 +1,1 @@
-"""Where noise comes from, and phantoms whose truth is known."""
+"""Simulation and measurement of image noise, and phantoms with known ground truth."""

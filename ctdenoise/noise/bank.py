@@ -1,4 +1,4 @@
-"""Realisations of a scan's noise, made once and used many times."""
+"""A bank of CT noise realisations, simulated once and reused for many training samples."""
 
 from __future__ import annotations
 
@@ -13,45 +13,47 @@ from numpy.typing import NDArray
 from ctdenoise.noise.lowdose import Kernel, Scan, dose_noise
 from ctdenoise.noise.phantom import Ellipsoid, render
 
+#: Rows and columns of the simulated image.
 _SIZE = 512
-#: Of what is kept: the rectangle of this part of the body's axes lies within it.
+#: Half the sides of the rectangle that is kept, relative to the semi-axes of the ellipse it lies in.
 _INSIDE = 0.7
 
 
 def noise_bank(
     count: int, *, cutoff_per_mm: tuple[float, float] = (0.6, 2.2), seed: int = 0
 ) -> list[NDArray[np.float32]]:
-    """Reconstruct the noise of scans of water ellipses, each of another size, pixel spacing and kernel.
+    """Simulate the noise of scans of water ellipses of random size, pixel spacing and kernel.
 
-    The noise of a scan is neither white nor stationary nor isotropic.
+    Unlike synthetic Gaussian noise, the noise of a scan is neither white nor stationary nor isotropic.
 
     Parameters
     ----------
     count
-        How many.
+        Number of realisations.
     cutoff_per_mm
-        The kernels are Hann windows cut off from the one to the other; some are sharper than the pixels.
+        Lowest and highest cut-off frequency of the kernels, which are Hann windows, cycles per mm. Some exceed the
+        Nyquist frequency of the image.
     seed
-        The same seed gives the same bank.
+        Seed of the random generator; the same seed gives the same bank.
 
     Returns
     -------
     list of ndarray
-        ``[H, W]`` float32, of at least 180 pixels a side, mean 0 and standard deviation 1.
+        ``[H, W]`` float32, at least 180 rows and columns, mean 0, standard deviation 1.
     """
     make = partial(_realisation, count=count, cutoff_per_mm=cutoff_per_mm, seed=seed)
-    # Spawned: forking a process that runs torch may hang.
+    # Spawned, as forking a process that has started torch's threads may deadlock.
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
         return list(pool.map(make, range(count)))
 
 
 def _realisation(index: int, *, count: int, cutoff_per_mm: tuple[float, float], seed: int) -> NDArray[np.float32]:
     rng = np.random.default_rng([seed, index])
-    # Kernels are spread evenly; the rest is drawn.
+    # Cut-off frequencies are evenly spaced on a log scale; size and pixel spacing are random.
     share = (index + 0.5) / count
     kernel = Kernel("hann", float(cutoff_per_mm[0] * (cutoff_per_mm[1] / cutoff_per_mm[0]) ** share))
     pixel_mm = rng.uniform(0.6, 0.95)
-    # Semi-axes in pixels, so that there is room for what is kept.
+    # Semi-axes in pixels: the ellipse fits into the image, and the rectangle that is kept has a minimum size.
     a, b = rng.uniform(180, 240), rng.uniform(130, 190)
     body = [Ellipsoid(x=0, y=0, a=a * pixel_mm, b=b * pixel_mm, delta=1000)]
     water = render(body, 0, size=_SIZE, pixel_mm=pixel_mm, oversample=1)

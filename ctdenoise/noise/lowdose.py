@@ -1,4 +1,4 @@
-"""Quantum and electronic noise in a sinogram, its reconstruction, and a lower dose inserted into an image."""
+"""Quantum and electronic noise of CT: in a sinogram, reconstructed, and added to an image to simulate a lower dose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skimage.transform import iradon, radon, resize
 
 #: Linear attenuation of water at 70 keV, the effective energy of a 120 kV beam, per mm (NIST XCOM: 0.1929 cm²/g).
 WATER_PER_MM = 0.01929
-#: Diameter of the water cylinder that the bow-tie filter is made for, mm.
+#: Diameter of the water cylinder that the bow-tie filter compensates for, mm.
 BOW_TIE_MM = 240.0
 
 
@@ -22,12 +22,12 @@ class Kernel:
     Parameters
     ----------
     window
-        Shape of H: ``ramp`` (1), ``shepp-logan``, ``cosine``, ``hamming`` or ``hann`` (Kak & Slaney 1988, §3.3;
-        Riederer, Pelc & Chesler 1978), or ``measured``.
+        Shape of H: ``ramp`` (H = 1), ``shepp-logan``, ``cosine``, ``hamming`` or ``hann`` (Kak & Slaney 1988, §3.3;
+        Riederer, Pelc & Chesler 1978), or ``measured`` (H is given by `curve`).
     cutoff_per_mm
-        Cycles per mm; None is the Nyquist frequency of the image. Beyond that, nothing passes either.
+        Cut-off frequency, cycles per mm; None is the Nyquist frequency of the image. H is 0 beyond either.
     curve
-        Of a measured one: frequency in cycles per mm and H there; linear in between.
+        For ``measured``: pairs of frequency, cycles per mm, and H; linearly interpolated.
     """
 
     window: Literal["ramp", "shepp-logan", "cosine", "hamming", "hann", "measured"]
@@ -35,11 +35,11 @@ class Kernel:
     curve: tuple[tuple[float, float], ...] = ()
 
     def response(self, frequency: ArrayLike, pixel_mm: float) -> NDArray[np.float64]:
-        """Return H at `frequency`, cycles per mm, for rays `pixel_mm` apart."""
+        """Return H at `frequency`, cycles per mm, for a ray spacing of `pixel_mm`."""
         absolute: NDArray[np.float64] = np.abs(np.asarray(frequency, np.float64))
         if self.window == "measured":
-            known, values = np.transpose(self.curve)
-            interpolated: NDArray[np.float64] = np.interp(absolute, known, values)
+            frequencies, values = np.transpose(self.curve)
+            interpolated: NDArray[np.float64] = np.interp(absolute, frequencies, values)
             return interpolated
         u = absolute / (self.cutoff_per_mm or 0.5 / pixel_mm)
         shapes = {
@@ -52,8 +52,8 @@ class Kernel:
         return np.where(u <= 1 + 1e-9, shapes[self.window], 0.0)
 
 
-#: By name. ``smooth`` has the noise of a clinical soft-tissue kernel (peak near 0.25 cycles per mm), ``sharp`` that of
-#: a detail kernel (near 0.5).
+#: Kernels by name. The noise of ``smooth`` is like that of a clinical soft-tissue kernel (peak frequency about 0.25
+#: cycles per mm), the noise of ``sharp`` like that of a bone or lung kernel (about 0.5).
 KERNELS = {
     "ramp": Kernel("ramp"),
     "shepp-logan": Kernel("shepp-logan"),
@@ -67,24 +67,24 @@ KERNELS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """How an image was scanned, as far as its noise depends on it.
+    """Scan parameters that determine the noise of an image.
 
     Parameters
     ----------
     photons
-        Incident photons for each ray in the middle of the beam, N0, averaged over the views. A ray is as wide as a
-        pixel.
+        Incident photons per ray in the middle of the beam, N0, averaged over the views. The ray spacing is the pixel
+        spacing.
     electronic
-        Standard deviation of the detector's electronic noise, in photons.
+        Standard deviation of the detector's electronic noise, in photons per ray.
     kernel
-        Of the reconstruction.
+        Reconstruction kernel.
     modulation
-        Tube current follows the attenuation of each view's centre to this power: 0 is constant current, 0.5 the
-        modulation that is best for noise (Gies et al. 1999).
+        Angular tube current modulation: the current of a view is proportional to the attenuation of its central rays to
+        this power. 0 is constant current; 0.5 gives the least noise for a dose (Gies et al. 1999).
     bow_tie
-        How much of a cylinder of 240 mm of water the bow-tie filter makes up for: 0 to 1.
+        Share of the attenuation of a water cylinder of 240 mm that the bow-tie filter compensates for: 0 to 1.
     views
-        Projections over 180°.
+        Number of projections over 180°.
 
     Raises
     ------
@@ -106,11 +106,11 @@ class Scan:
 
     @property
     def angles(self) -> NDArray[np.float64]:
-        """Of the views, degrees."""
+        """Projection angles, ``[views]`` degrees."""
         return np.linspace(0.0, 180.0, self.views, endpoint=False)
 
     def incident(self, sinogram: NDArray[np.float64], pixel_mm: float) -> NDArray[np.float64]:
-        """Return the incident photons of each ray, the shape of `sinogram`, ``[D, A]`` line integrals."""
+        """Return the incident photons of each ray, ``[D, A]``, for `sinogram`, ``[D, A]`` line integrals."""
         offset = (np.arange(len(sinogram)) - len(sinogram) // 2) * pixel_mm
         radius = BOW_TIE_MM / 2
         water = 2 * (radius - np.sqrt(np.maximum(0.0, radius**2 - offset**2)))
@@ -124,26 +124,26 @@ class Scan:
 def add_noise(
     sinogram: NDArray[np.float64], *, photons: float, electronic: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Count photons instead of knowing their number.
+    """Add quantum and electronic noise to a sinogram.
 
-    Monochromatic Beer-Lambert law with Poisson counts and Gaussian electronic noise (Zeng et al. 2015, A simple
-    low-dose X-ray CT simulation from high-dose scan).
+    Monochromatic Beer-Lambert law with Poisson-distributed counts and Gaussian electronic noise (Zeng et al. 2015, A
+    simple low-dose X-ray CT simulation from high-dose scan).
 
     Parameters
     ----------
     sinogram
-        Line integrals of attenuation, without unit.
+        Line integrals of the attenuation coefficient, dimensionless.
     photons
-        Incident photons for each ray, N0; dose is proportional to it.
+        Incident photons per ray, N0, which is proportional to dose.
     electronic
         Standard deviation of electronic noise, in photons.
     rng
-        Source of randomness.
+        Random generator.
 
     Returns
     -------
     ndarray
-        Noisy line integrals; rays with less than one photon count as one.
+        Noisy line integrals; counts below one photon are set to one.
     """
     counts = rng.poisson(photons * np.exp(-sinogram)) + rng.normal(0.0, electronic, sinogram.shape)
     return -np.log(np.maximum(counts, 1.0) / photons)
@@ -162,25 +162,25 @@ def reconstruct(
     Parameters
     ----------
     sinogram
-        ``[D, A]`` line integrals of attenuation, parallel rays `pixel_mm` apart.
+        ``[D, A]`` line integrals of the attenuation coefficient, parallel rays `pixel_mm` apart.
     angles
-        ``[A]``, degrees.
+        Projection angles, ``[A]`` degrees.
     pixel_mm
-        Also the pixel spacing of the image.
+        Ray spacing, and pixel spacing of the image.
     kernel
-        What filters the projections.
+        Reconstruction kernel.
     size
-        N of the image; None takes D, and what is outside the inscribed circle is then −1000.
+        Rows and columns N of the image; None takes D and sets pixels outside the inscribed circle to −1000.
 
     Returns
     -------
     ndarray
         ``[N, N]`` float32 HU.
     """
-    # Zero-padded, so that the two ends of a projection do not meet.
+    # Zero padding keeps the circular convolution from wrapping round the ends of a projection.
     length = 1 << int(np.ceil(np.log2(2 * len(sinogram))))
     n = np.concatenate((np.arange(length // 2 + 1), np.arange(length // 2 - 1, 0, -1)))
-    # The ramp as its samples in space (Kak & Slaney 1988, eq. 61), which keeps the mean right; doubled for iradon.
+    # The ramp is sampled in space (Kak & Slaney 1988, eq. 61), which keeps the mean; iradon expects twice the ramp.
     ramp = np.where(n % 2 == 1, -1 / (np.pi * np.maximum(n, 1)) ** 2, 0.0)
     ramp[0] = 0.25
     filtering = 2 * np.fft.rfft(ramp).real * kernel.response(np.fft.rfftfreq(length, pixel_mm), pixel_mm)
@@ -196,13 +196,13 @@ def reconstruct(
 def dose_noise(
     hu: NDArray[np.float32], *, pixel_mm: float, dose: float, scan: Scan, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Noise that an image would have more, had it been scanned with a part of its dose.
+    """Simulate the noise that a reduced dose adds to an image.
 
-    The image is projected, the noise that the missing photons make is drawn for each ray, and only the noise is
-    reconstructed, so that resolution and kernel of the image stay (Yu et al. 2012, Development and validation of a
-    practical lower-dose-simulation tool; Zeng et al. 2015). With N photons behind the object at full dose and s of
-    electronic noise, a line integral gains the variance (1 / d − 1) / N + (1 / d² − 1) · s² / N². It is drawn as
-    Poisson and Gaussian noise of that variance about zero: the bias of the logarithm is what scanners correct for.
+    The image is projected, the additional noise is drawn for each ray, and only this noise is reconstructed, so that
+    the image keeps its resolution and kernel (Yu et al. 2012, Development and validation of a practical
+    lower-dose-simulation tool; Zeng et al. 2015). With N detected photons at full dose and electronic noise of standard
+    deviation s, reducing the dose to d adds the variance (1 / d − 1) / N + (1 / d² − 1) · s² / N² to a line integral.
+    Poisson and Gaussian noise of that variance and of mean zero is drawn: scanners correct the bias of the logarithm.
 
     Parameters
     ----------
@@ -211,11 +211,11 @@ def dose_noise(
     pixel_mm
         Pixel spacing.
     dose
-        d, above 0 and at most 1: that of the result, relative to the image's own.
+        d, above 0 and at most 1: dose of the result relative to that of the image.
     scan
-        How the image was scanned at its own dose.
+        Scan parameters of the image at its own dose.
     rng
-        Source of randomness.
+        Random generator.
 
     Returns
     -------
@@ -232,13 +232,14 @@ def dose_noise(
     if dose == 1:
         return np.zeros_like(hu)
     sinogram = _project(hu, pixel_mm, scan.angles)
-    # More photons than this make no noise; less than one, and the ray is lost at any dose.
-    behind = np.maximum(scan.incident(sinogram, pixel_mm) * np.exp(-sinogram), 1.0)
-    missing = behind * dose / (1 - dose)
-    quantum = (rng.poisson(missing) - missing) / missing
-    electronic = rng.normal(0.0, scan.electronic * np.sqrt(1 / dose**2 - 1) / behind)
+    # Detected photons; at least one, as a ray with fewer carries no signal at any dose.
+    detected = np.maximum(scan.incident(sinogram, pixel_mm) * np.exp(-sinogram), 1.0)
+    # A Poisson count of this expectation has the relative variance (1 / d − 1) / N.
+    expected = detected * dose / (1 - dose)
+    quantum = (rng.poisson(expected) - expected) / expected
+    electronic = rng.normal(0.0, scan.electronic * np.sqrt(1 / dose**2 - 1) / detected)
     size = max(hu.shape)
-    # The reconstruction of nothing is −1000 HU.
+    # An empty sinogram is reconstructed to −1000 HU.
     noise = np.float32(1000) + reconstruct(
         quantum + electronic, angles=scan.angles, pixel_mm=pixel_mm, kernel=scan.kernel, size=size
     )
@@ -247,9 +248,10 @@ def dose_noise(
 
 
 def _project(hu: NDArray[np.float32], pixel_mm: float, angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return line integrals ``[D, A]`` over all of the image, `pixel_mm` apart.
+    """Return line integrals ``[D, A]`` over the whole image, with a ray spacing of `pixel_mm`.
 
-    At half the resolution and a third of the views: what they are for, the expected number of photons, is smooth.
+    They are computed at half the resolution and for a third of the views and interpolated: the expected number of
+    photons, which they are used for, is smooth.
     """
     size = max(hu.shape)
     margins = [((size - side) // 2, (size - side + 1) // 2) for side in hu.shape]

@@ -1,4 +1,4 @@
-"""An analytic thorax: ellipsoids with known HU, rendered and projected exactly."""
+"""An analytic thorax phantom: ellipsoids of known HU, with exact images and projections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ctdenoise.noise.lowdose import KERNELS, WATER_PER_MM, add_noise, reconstruct
 
-#: HU of what the phantom is made of.
+#: Tissues of the phantom, HU.
 TISSUES = {
     "air": -1000.0,
     "lung": -850.0,
@@ -25,7 +25,7 @@ TISSUES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Ellipsoid:
-    """One homogeneous object; objects add up, so an inner one carries its difference to what is around it.
+    """One homogeneous ellipsoid; overlapping ellipsoids add up.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Ellipsoid:
     angle
         Rotation in the axial plane, radians, counter-clockwise.
     delta
-        HU above (below) the surroundings.
+        HU relative to the ellipsoid around it.
     """
 
     x: float
@@ -49,7 +49,7 @@ class Ellipsoid:
     delta: float
 
     def cut(self, z: float) -> float:
-        """Scale of the semi-axes in the axial plane at `z`, 0 where the object is not cut."""
+        """Return the scale of the semi-axes in the axial plane at `z`; 0 where the plane misses the ellipsoid."""
         return float(np.sqrt(max(0.0, 1 - ((z - self.z) / self.c) ** 2)))
 
 
@@ -63,7 +63,7 @@ def thorax() -> list[Ellipsoid]:
     objects = [
         Ellipsoid(x=0, y=0, a=165, b=110, delta=hu["fat"] - hu["air"]),
         Ellipsoid(x=0, y=0, a=153, b=98, delta=hu["muscle"] - hu["fat"]),
-        # Vertebral body, its marrow, spinal canal (fat and cord average to water).
+        # Vertebral body with marrow; spinal canal, whose fat and cord average to water.
         Ellipsoid(x=0, y=-52, a=19, b=15, delta=hu["cortical bone"] - hu["muscle"]),
         Ellipsoid(x=0, y=-52, a=16, b=12, delta=hu["marrow"] - hu["cortical bone"]),
         Ellipsoid(x=0, y=-74, a=9, b=6, delta=0.0 - hu["muscle"]),
@@ -78,7 +78,7 @@ def thorax() -> list[Ellipsoid]:
     for x, a in ((-81, 48), (86, 44)):
         objects.append(Ellipsoid(x=x, y=4, a=a, b=55, c=200, delta=hu["lung"] - hu["muscle"]))
         objects.extend(_vessels(x, 4, 0.8 * a, 0.8 * 55, vessel))
-    # Ribs lie between lungs and fat, cut at an angle, and move round the chest from slice to slice.
+    # Ribs lie between lungs and fat and are oblique to the axial plane, so that their cuts change from slice to slice.
     for turn in np.linspace(0.15, 2 * np.pi + 0.15, 14, endpoint=False):
         x, y = 147 * np.cos(turn), 92 * np.sin(turn)
         along = np.arctan2(92 * np.cos(turn), -147 * np.sin(turn))
@@ -93,7 +93,7 @@ def thorax() -> list[Ellipsoid]:
 
 
 def _vessels(x: float, y: float, a: float, b: float, delta: float) -> list[Ellipsoid]:
-    """A nodule and vessels from 5 mm down to 1 mm, scattered without touching; for each lung always the same."""
+    """Return nodules and vessels of 5 to 1 mm radius at random places without overlap; the same at each call."""
     rng = np.random.default_rng(int(x) % 97)
     placed: list[Ellipsoid] = []
     for radius, difference in [
@@ -120,12 +120,14 @@ def render(
 
     Parameters
     ----------
-    objects, z
-        What, and where in mm.
+    objects
+        Ellipsoids of the phantom.
+    z
+        Position of the plane, mm.
     size, pixel_mm
-        Matrix and pixel spacing; pixel ``(size // 2, size // 2)`` is the origin.
+        Rows and columns, and pixel spacing; pixel ``(size // 2, size // 2)`` is the origin.
     oversample
-        Sub-pixels along each axis that are averaged at edges.
+        Sub-pixels along each axis that are averaged into a pixel.
 
     Returns
     -------
@@ -156,21 +158,21 @@ def render(
 def project(
     objects: list[Ellipsoid], z: float, *, angles: NDArray[np.float64], detectors: int, pixel_mm: float
 ) -> NDArray[np.float64]:
-    """Project an axial plane by the formula for ellipses (Kak & Slaney 1988, section 3.1).
+    """Project an axial plane with the analytic projection of ellipses (Kak & Slaney 1988, section 3.1).
 
     Parameters
     ----------
     objects, z
         As in :func:`render`.
     angles
-        ``[A]``, degrees.
+        Projection angles, ``[A]`` degrees.
     detectors, pixel_mm
-        Number and spacing of parallel rays; ray ``detectors // 2`` goes through the origin.
+        Number and spacing of the parallel rays; ray ``detectors // 2`` passes through the origin.
 
     Returns
     -------
     ndarray
-        ``[detectors, A]`` line integrals of (HU + 1000), in HU · mm, averaged over the width of a ray.
+        ``[detectors, A]`` line integrals of HU + 1000, HU · mm, averaged over the ray spacing.
     """
     theta = np.deg2rad(angles)[np.newaxis]
     sub_rays = 2
@@ -191,16 +193,16 @@ def project(
 def scan_thorax(
     z: float, *, size: int, pixel_mm: float, photons: Sequence[float], kernel: str, views: int = 720
 ) -> NDArray[np.float32]:
-    """Scan an axial plane of the thorax, once for each number of photons; the same call gives the same noise.
+    """Simulate scans of an axial plane of the thorax at several doses; equal arguments give equal noise.
 
     Parameters
     ----------
     z
-        Of the plane, in mm.
+        Position of the plane, mm.
     size, pixel_mm
-        Matrix and pixel spacing.
+        Rows and columns, and pixel spacing.
     photons
-        Incident photons for each ray.
+        Incident photons per ray, one number for each scan.
     kernel
         A name in :data:`~ctdenoise.noise.lowdose.KERNELS`.
     views
@@ -209,7 +211,7 @@ def scan_thorax(
     Returns
     -------
     ndarray
-        ``[1 + len(photons), size, size]`` float32 HU: the truth, and a reconstruction for each number of photons.
+        ``[1 + len(photons), size, size]`` float32 HU: the ground truth, then one reconstruction for each scan.
     """
     phantom = thorax()
     angles = np.linspace(0.0, 180.0, views, endpoint=False)

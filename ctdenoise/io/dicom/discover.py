@@ -174,7 +174,7 @@ def _gather(path: Path, name: str, gatherings: dict[str, _Gathering], seen: set[
         return None if is_own and not reason.is_dicom else Skipped(path, str(reason), name=name)
     except InputError as error:
         return Skipped(path, error.reason, failed=True, name=name)
-    except Exception as error:  # damaged elements raise many kinds; their values may be a patient's, so not told
+    except Exception as error:  # damaged elements raise many kinds, with values in their text
         return Skipped(path, f"damaged DICOM header ({type(error).__name__})", failed=True, name=name)
     if slice_file.uid in seen:
         return Skipped(path, "same SOPInstanceUID as another file", name=name)

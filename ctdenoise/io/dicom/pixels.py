@@ -1,4 +1,4 @@
-"""Stored values to HU and back: slope, intercept, signedness, bit depth and padding live here and nowhere else."""
+"""Conversion of stored values to HU and back, by slope, intercept, signedness, bit depth and padding."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def read_slice(path: Path) -> CTSlice:
         raise InputError("expected a DICOM file (PS3.10 section 7.1)", path=path) from None
     except InputError:
         raise
-    except Exception as error:  # damaged elements raise many kinds; their values may be a patient's, so not told
+    except Exception as error:  # damaged elements raise many kinds, with values in their text
         raise InputError(f"damaged CT image ({type(error).__name__})", path=path) from error
 
 

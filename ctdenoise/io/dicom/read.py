@@ -1,4 +1,4 @@
-"""DICOM files from disk, with and without preamble."""
+"""Read DICOM files, with and without preamble."""
 
 from __future__ import annotations
 
@@ -11,28 +11,35 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from ctdenoise.errors import InputError
 
-#: How a dataset without preamble begins: group 0002 or 0008, in either byte order.
+#: First bytes of a dataset without preamble: group 0002 or 0008, in either byte order.
 _BEGINNINGS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 
 class NotDicomError(Exception):
-    """The file is something else."""
+    """The file is not a DICOM file."""
 
 
 def read_dataset(path: Path, **options: Any) -> Dataset:
-    """Read a DICOM file; one without preamble, as old scanners wrote them, is read by its beginning.
+    """Read a DICOM file; one without preamble (PS3.10 section 7.1), as old scanners wrote them, by its first bytes.
 
     Parameters
     ----------
+    path
+        The file.
     options
-        For :func:`pydicom.dcmread`.
+        Arguments of :func:`pydicom.dcmread`.
+
+    Returns
+    -------
+    Dataset
+        With a transfer syntax in its file meta information: that of the file, or the one it was found to be in.
 
     Raises
     ------
     NotDicomError
-        If it is not DICOM.
+        If it is not a DICOM file.
     InputError
-        If it is, and cannot be read. Values are not told: they may be a patient's.
+        If it is one and cannot be read. The message has no values of elements, which may identify the patient.
     """
     try:
         try:

@@ -41,8 +41,8 @@ def physics_warnings(physics: Physics) -> Iterator[str]:
 def _missing(physics: Physics) -> Iterator[str]:
     if physics.regions < MIN_REGIONS:
         yield (
-            f"only {physics.regions} uniform regions of soft tissue were found, {MIN_REGIONS} are needed: noise, NPS, CNR "
-            "and d′ are not measured"
+            f"only {physics.regions} uniform regions of soft tissue were found, {MIN_REGIONS} are needed: "
+            "noise, NPS, CNR and d′ are not measured"
         )
     if not physics.inserts and not physics.arcs:
         yield "no smooth piece of skin was found: TTF is not measured; give the inserts of a phantom by --insert"

@@ -315,7 +315,7 @@ class Denoiser:
 
     def _blend(self, hu: NDArray[np.float32], output: Tensor, strength: float) -> NDArray[np.float32]:
         assert self.hu_range is not None
-        result = np.array(self._to_network.inverse(output)[0], np.float32)
+        result = cast("Tensor", self._to_network.inverse(output))[0].numpy()
         if strength != 1:
             result -= hu
             result *= np.float32(strength)

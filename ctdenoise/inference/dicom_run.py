@@ -181,9 +181,10 @@ class DicomRun:
 
     def _finished_at_random(self, earlier: Manifest, images: int) -> SeriesResult:
         """Return a finished run with random UIDs, which nothing leads back to its source from."""
-        if len(earlier.slices) != images or len(Journal(self.target).read()) != images:
+        found = len(Journal(self.target).read())
+        if found != images:
             raise InputError(
-                f"expected the {images} slices of this series, found {len(earlier.slices)} with random UIDs",
+                f"expected the {images} slices of this series, found {found} with random UIDs",
                 path=self.target,
                 hint="use --overwrite, or choose another folder",
             )

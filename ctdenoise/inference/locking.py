@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -32,6 +32,7 @@ def output_lock(target: Path, progress: Progress) -> Iterator[None]:
         If the lock file cannot be made.
     """
     path = target.with_name(f".{target.name}.lock")
+    new_folders = [folder for folder in target.parents if not folder.exists()]  # the innermost first
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
@@ -47,3 +48,6 @@ def output_lock(target: Path, progress: Progress) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)  # while it is held: whoever waits notices and makes a new one
         lock.release()
+        for folder in new_folders:  # of a run that wrote nothing
+            with suppress(OSError):
+                folder.rmdir()

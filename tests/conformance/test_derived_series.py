@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import SimpleITK
+from ctdenoise.inference.files import process_path
+from ctdenoise.inference.simulation import low_dose
 from pydicom import dcmread
 
 from ctdenoise.inference import RunOptions, denoise_folder
-from ctdenoise.inference.files import process_path
-from ctdenoise.inference.simulation import low_dose
 from ctdenoise.io.dicom import discover
 from ctdenoise.noise.lowdose import KERNELS
 from tests.conftest import Halve, real_series

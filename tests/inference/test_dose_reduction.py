@@ -20,9 +20,7 @@ from tests.conftest import make_series
 given_scan = partial(DoseReductionRequest, photons=1e4, kernel=KERNELS["hann"])
 
 
-def simulate(
-    source: Path, output: Path, request: DoseReductionRequest | None = None, **options: object
-) -> RunResult:
+def simulate(source: Path, output: Path, request: DoseReductionRequest | None = None, **options: object) -> RunResult:
     return apply_operation(request or given_scan(dose=0.25), source, output, options=RunOptions(**options))
 
 
@@ -46,7 +44,11 @@ def test_a_derived_series_tells_what_was_simulated(tmp_path):
         assert text in derived.DerivationDescription
     assert "enoised" not in f"{derived.DerivationDescription} {derived.ImageComments} {derived.SeriesDescription}"
     parameters = result.manifest.operation.parameters
-    assert (parameters["dose"], parameters["scan"]["photons"], parameters["scan"]["kernel"]["window"]) == (0.25, 1e4, "hann")
+    assert (parameters["dose"], parameters["scan"]["photons"], parameters["scan"]["kernel"]["window"]) == (
+        0.25,
+        1e4,
+        "hann",
+    )
     assert result.manifest.status == "complete"
 
 

@@ -113,9 +113,7 @@ def quiet_then_noisy(image: Dataset, index: int) -> None:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
-    return make_series(
-        tmp_path_factory.mktemp("source") / "in", slices=SLICES, size=(192, 192), edit=quiet_then_noisy
-    )
+    return make_series(tmp_path_factory.mktemp("source") / "in", slices=SLICES, size=(192, 192), edit=quiet_then_noisy)
 
 
 def part_of(source: Path, slices: range | list[int], folder: Path) -> Path:

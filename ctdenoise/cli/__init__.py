@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from typing import Annotated
@@ -33,8 +34,9 @@ app.add_typer(models.app, name="models")
 
 def main() -> None:
     """Run the command line."""
-    # pydicom warns with the values it dislikes, and these may be a patient's.
-    warnings.filterwarnings("ignore", module=r"pydicom\.")
+    # pydicom warns of and logs values that break a rule, and these may be a patient's.
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+    logging.getLogger("pydicom").propagate = False
     try:
         app()
     except InputError as error:

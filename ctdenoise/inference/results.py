@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ctdenoise.errors import InputError
 from ctdenoise.inference.manifest import Manifest
 from ctdenoise.io.dicom.discover import Skipped
 
@@ -79,3 +80,17 @@ class RunResult:
     def failed(self) -> bool:
         """Whether something that should have been processed was not."""
         return any(s.failed for s in self.skipped) or any(r.manifest.failed for r in self.results)
+
+    def require_success(self) -> RunResult:
+        """Return the result if everything was processed.
+
+        Raises
+        ------
+        InputError
+            Naming each file that was not; what could be processed is written.
+        """
+        notes = [f"{s.name}: {s.reason}" for s in self.skipped if s.failed]
+        notes += [f"{note.file}: {note.reason}" for result in self.results for note in result.manifest.failed]
+        if notes:
+            raise InputError(f"{len(notes)} could not be processed, the rest is done: {'; '.join(notes)}")
+        return self

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ctdenoise.cli import app
-from tests.conftest import make_series
+from tests.conftest import make_series, run_series
 
 runner = CliRunner()
 
@@ -19,7 +19,7 @@ runner = CliRunner()
 @pytest.fixture
 def folders(tmp_path, halve):
     series = make_series(tmp_path / "series")
-    (result,) = halve.denoise_series(series, tmp_path / "out", strength=0.1)
+    result = run_series(halve, series, tmp_path / "out", strength=0.1)
     return series, result.folder
 
 

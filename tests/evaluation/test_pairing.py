@@ -8,7 +8,7 @@ from PIL import Image
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import align, pair
 from ctdenoise.evaluation.stacks import open_stack
-from tests.conftest import make_series
+from tests.conftest import make_series, run_series
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def volume(path, *, count=5, origin=0.0, spacing=2.5, direction=None):
 
 
 def test_a_derived_series_is_paired_with_its_source_whatever_the_names(series, identity, tmp_path):
-    (result,) = identity.denoise_series(series, tmp_path / "out", strength=1)
+    result = run_series(identity, series, tmp_path / "out")
     for number, file in enumerate(sorted(result.folder.glob("*.dcm"), reverse=True)):
         file.rename(result.folder / f"x{number}")
     aligned = align({"reference": open_stack(series), "test": open_stack(result.folder)})
@@ -42,9 +42,7 @@ def test_a_derived_series_is_paired_with_its_source_whatever_the_names(series, i
 
 
 def test_two_results_of_one_series_are_paired_by_it(series, identity, halve, tmp_path):
-    one, other = (
-        d.denoise_series(series, tmp_path / n, strength=1)[0].folder for d, n in ((identity, "a"), (halve, "b"))
-    )
+    one, other = (run_series(d, series, tmp_path / n).folder for d, n in ((identity, "a"), (halve, "b")))
     matches = pair(open_stack(one), open_stack(other))
     assert matches == [(i, i) for i in range(5)]
 

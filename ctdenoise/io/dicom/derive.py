@@ -158,7 +158,7 @@ def _set_dates(derived: Dataset, original: Dataset, derivation: Derivation) -> N
 def _describe_history(derived: Dataset, source: CTSlice, derivation: Derivation) -> None:
     original, frame = source.frame_of or (source.dataset, None)
     # PS3.3 C.7.6.1.1.2 and C.8.2.1.1.1: pixels derived from others; value 3 (AXIAL or LOCALIZER) and on are kept.
-    kept = list(source.dataset.get("ImageType") or ())[2:] or ["AXIAL"]
+    kept = list(derived.get("ImageType") or ())[2:] or ["AXIAL"]
     derived.ImageType = ["DERIVED", "SECONDARY", *kept]
     derived.DerivationDescription = append_description(derived.get("DerivationDescription"), derivation)
     derived.SourceImageSequence = Sequence([source_reference(original, derivation, frame)])
@@ -184,7 +184,8 @@ def _describe_equipment(derived: Dataset, derivation: Derivation) -> None:
 
 
 def _set_pixels(derived: Dataset, original: Dataset, pixels: StoredPixels) -> None:
-    values = pixels.values
+    # set_pixel_data takes the bytes as they are.
+    values = pixels.values.astype(pixels.values.dtype.newbyteorder("<"), copy=False)
     frames = original.get("NumberOfFrames")
     derived.set_pixel_data(
         values, original.PhotometricInterpretation, int(original.BitsStored), generate_instance_uid=False

@@ -37,7 +37,7 @@ def _groups(dataset: Dataset, frame: int) -> Iterator[Dataset]:
 
 def describe_frames(derived: Dataset, original: Dataset, derivation: Derivation) -> None:
     """Mark each frame as derived and reference its source frame (PS3.3 C.8.15.2 and C.7.6.16.2.6)."""
-    derived.ImageType = _derived_type(original.get("ImageType"))
+    derived.ImageType = _derived_type(derived.get("ImageType"))
     shared = (derived.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     per_frame = derived.get("PerFrameFunctionalGroupsSequence") or []
     for groups in (shared, *per_frame):

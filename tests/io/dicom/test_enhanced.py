@@ -10,9 +10,8 @@ from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from ctdenoise.inference import RunOptions, denoise_folder
 from ctdenoise.io.dicom import discover, read_slice
-from tests.conftest import make_series
+from tests.conftest import make_series, run_series
 
 FRAMES = 4
 
@@ -77,7 +76,7 @@ def test_the_derived_object_keeps_its_groups_and_tells_of_each_frame(tmp_path, i
     (series,) = discover(source).series
     assert [(f.frames, f.enhanced) for f in series.slices] == [(FRAMES, True)]
     for denoiser, changed in ((identity, False), (halve, True)):
-        (result,) = denoise_folder(denoiser, source, tmp_path / "out").results
+        result = run_series(denoiser, source, tmp_path / "out")
         path = result.folder / "0001.dcm"
         original, derived = dcmread(source / "enhanced.dcm"), dcmread(path)
         assert changed != np.array_equal(read_slice(path).stored, read_slice(source / "enhanced.dcm").stored)
@@ -102,10 +101,10 @@ def test_the_derived_object_keeps_its_groups_and_tells_of_each_frame(tmp_path, i
 
 def test_classic_slices_on_request(tmp_path, identity):
     source = make_enhanced(tmp_path)
-    (result,) = denoise_folder(identity, source, tmp_path / "out", options=RunOptions(classic=True)).results
+    result = run_series(identity, source, tmp_path / "out", classic=True)
     original = read_slice(source / "enhanced.dcm")
     (series,) = discover(result.folder).series
-    assert len(series.slices) == len(result.manifest["slices"]) == FRAMES
+    assert len(series.slices) == len(result.manifest.slices) == FRAMES
     for frame, file in enumerate(series.slices):
         derived = read_slice(file.path)
         assert derived.dataset.SOPClassUID == CTImageStorage
@@ -118,16 +117,16 @@ def test_classic_slices_on_request(tmp_path, identity):
         assert reference.ReferencedSOPInstanceUID == original.dataset.SOPInstanceUID
         assert reference.ReferencedFrameNumber == frame + 1
         np.testing.assert_array_equal(derived.stored, original.stored[frame])
-    (again,) = denoise_folder(identity, source, tmp_path / "out", options=RunOptions(classic=True)).results
+    again = run_series(identity, source, tmp_path / "out", classic=True)
     assert again.written == 0
 
 
 def test_missing_frames_of_a_cut_off_run_are_written_and_no_others(tmp_path, identity):
     source = make_enhanced(tmp_path)
-    (result,) = denoise_folder(identity, source, tmp_path / "out", options=RunOptions(classic=True)).results
+    result = run_series(identity, source, tmp_path / "out", classic=True)
     (result.folder / "0002.dcm").unlink()
     untouched = (result.folder / "0001.dcm").stat().st_mtime_ns
-    (again,) = denoise_folder(identity, source, tmp_path / "out", options=RunOptions(classic=True)).results
+    again = run_series(identity, source, tmp_path / "out", classic=True)
     assert again.written == 1
     assert (result.folder / "0002.dcm").is_file()
     assert (result.folder / "0001.dcm").stat().st_mtime_ns == untouched
@@ -144,6 +143,6 @@ def test_missing_frames_of_a_cut_off_run_are_written_and_no_others(tmp_path, ide
 @pytest.mark.parametrize("classic", [False, True])
 def test_real_objects_come_back_bit_for_bit(name, classic, data, tmp_path, identity):
     source = data / "dicom-flavours" / name
-    (result,) = denoise_folder(identity, source, tmp_path, options=RunOptions(classic=classic)).results
-    stored = [read_slice(result.folder / s["file"]).stored for s in result.manifest["slices"]]
+    result = run_series(identity, source, tmp_path, classic=classic)
+    stored = [read_slice(result.folder / s.file).stored for s in result.manifest.slices]
     np.testing.assert_array_equal(np.stack(stored) if classic else stored[0], read_slice(source).stored)

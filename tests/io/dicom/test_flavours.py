@@ -8,7 +8,7 @@ import pydicom
 import pytest
 
 from ctdenoise.errors import InputError
-from ctdenoise.inference import denoise_folder
+from ctdenoise.inference import RunOptions, denoise
 from ctdenoise.io.dicom import discover
 from tests.conftest import DATA
 
@@ -44,6 +44,8 @@ EXCEPTIONS = {
     **{f"00030{i}.dcm": NO_CODEC.format("2000 Image Compression") for i in range(3)},
 }
 
+ASKED = RunOptions(strength=1.0)
+
 
 def flavours() -> list[Path]:
     return sorted(p for p in FLAVOURS.rglob("*") if p.is_file()) or [Path("absent")]
@@ -53,11 +55,11 @@ def flavours() -> list[Path]:
 def test_each_file_has_its_outcome(path, data, tmp_path, identity):
     expected = EXCEPTIONS.get(path.name, "denoised")
     try:
-        (result,) = denoise_folder(identity, path, tmp_path).results
-        failed = [f"refused: {entry['reason']}" for entry in result.manifest["failed"]]
+        (result,) = denoise(path, tmp_path, model=identity, options=ASKED).results
+        failed = [f"refused: {entry.reason}" for entry in result.manifest.failed]
         found = failed[0] if failed else "denoised"
         written = list(tmp_path.rglob("[0-9]*.dcm"))
-        assert len(written) == len(result.manifest["slices"]) == (0 if failed else 1)
+        assert len(written) == len(result.manifest.slices) == (0 if failed else 1)
     except InputError:
         (skipped,) = discover(path).skipped
         assert not skipped.failed
@@ -67,9 +69,9 @@ def test_each_file_has_its_outcome(path, data, tmp_path, identity):
 
 def test_pydicoms_own_files_are_denoised_or_skipped_with_reasons(tmp_path, identity):
     """What comes with pydicom: a hundred and more files of all kinds, a few of them CT with pixels."""
-    outcome = denoise_folder(identity, Path(pydicom.__file__).parent / "data", tmp_path)
-    assert sum(len(r.manifest["slices"]) for r in outcome.results) >= 10
-    assert not any(r.manifest["failed"] for r in outcome.results)
+    outcome = denoise(Path(pydicom.__file__).parent / "data", tmp_path, model=identity, options=ASKED)
+    assert sum(len(r.manifest.slices) for r in outcome.results) >= 10
+    assert not any(r.manifest.failed for r in outcome.results)
     assert all(s.reason for s in outcome.skipped)
     read = {p.name for p in (Path(pydicom.__file__).parent / "data").rglob("CT_small.dcm")}
     assert not read & {s.path.name for s in outcome.skipped}

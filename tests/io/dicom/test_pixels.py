@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import discover, read_slice
 from ctdenoise.io.dicom.pixels import CTSlice
-from tests.conftest import make_series, real_series
+from tests.conftest import make_series, real_series, run_series
 
 
 def set_pixels(image: Dataset, stored: np.ndarray, *, signed: bool, bits: int = 16, **attributes: object) -> None:
@@ -182,9 +182,9 @@ def test_compressed_slices_are_read_and_their_derived_ones_are_explicit_little_e
         image.compress(syntax, generate_instance_uid=False)
         image.save_as(path)
     slices = discover(tmp_path / "in").series[0].slices
-    (result,) = identity.denoise_series(tmp_path / "in", tmp_path / "out")
-    for file, record in zip(slices, result.manifest["slices"], strict=True):
-        derived = dcmread(result.folder / record["file"])
+    result = run_series(identity, tmp_path / "in", tmp_path / "out")
+    for file, record in zip(slices, result.manifest.slices, strict=True):
+        derived = dcmread(result.folder / record.file)
         assert derived.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
         np.testing.assert_array_equal(derived.pixel_array, plain[file.path.name])
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ctdenoise.errors import InputError
 from ctdenoise.files import atomic_path
-from ctdenoise.io.volumes.volume import Volume
+from ctdenoise.io.volumes.volume import Volume, voxel_sizes_are_possible
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -92,10 +92,13 @@ def read_itk(path: Path) -> ItkVolume:
     if components != 1 or "complex" in image.GetPixelIDTypeAsString() or not 2 <= dimensions <= 4:
         found = f"{dimensions} dimensions, {components} component(s) of {image.GetPixelIDTypeAsString()} a voxel"
         raise InputError(f"expected one HU value a voxel in 2 to 4 dimensions, found {found}", path=path)
+    affine = _affine(image)
+    if not voxel_sizes_are_possible(affine):
+        raise InputError(f"expected finite positions and spacing above 0, found {image.GetSpacing()} mm", path=path)
     size = (*image.GetSize(), 1, 1)[:4]
     return ItkVolume(
         stored=SimpleITK.GetArrayViewFromImage(image).T.reshape(size, order="F"),
-        affine=_affine(image),
+        affine=affine,
         flat=dimensions == 2,
         image=image,
         metadata=_metadata(image),

@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from ctdenoise.errors import InputError
 from ctdenoise.files import atomic_path, write_whole
-from ctdenoise.io.volumes.volume import LPS_RAS, Volume
+from ctdenoise.io.volumes.volume import LPS_RAS, Volume, voxel_sizes_are_possible
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
 
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
 _TEXT = ("descrip", "aux_file", "db_name", "intent_name", "data_type", "unused_str")
-_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+#: Millimetres by the spatial part of xyzt_units (lowest three bits): metre, millimetre, micrometre
+_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +112,9 @@ def read_nifti(path: Path) -> NiftiVolume:
         raise InputError(f"expected one integer or real number for each voxel, found {found}", path=path)
     if len(shape) < 2 or min(shape) < 1 or any(size > 1 for size in shape[4:]):
         raise InputError(f"expected 2 to 4 dimensions, found a shape of {shape}", path=path)
-    offset = int(header.get_data_offset())
+    if not header["vox_offset"] >= 0:  # it is a real number in NIfTI-1, and may be NaN
+        raise InputError(f"expected a number of bytes from 0, found vox_offset {header['vox_offset']}", path=path)
+    offset = int(min(header["vox_offset"], len(content)))
     if header_file is None:
         offset = offset or header.single_vox_offset
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
@@ -195,19 +198,20 @@ def _affine(header: Nifti1Header, path: Path) -> NDArray[np.float64]:
     """Return voxel index to mm in RAS: sform, else qform, else spacing alone; the first that can be inverted."""
     from nibabel.spatialimages import HeaderDataError
 
-    scale = _MM[header.get_xyzt_units()[0]]
+    scale = _MM.get(int(header["xyzt_units"]) % 8, 1.0)
+    to_mm = np.array([[scale], [scale], [scale], [1.0]])
     for code, get in (("sform_code", header.get_sform), ("qform_code", header.get_qform)):
         if not header[code]:
             continue
         try:
-            affine = np.asarray(get(), np.float64)
+            affine = to_mm * np.asarray(get(), np.float64)
         except HeaderDataError:
             affine = np.zeros((4, 4))
-        if np.isfinite(affine).all() and np.linalg.det(affine[:3, :3]):
-            return np.diag([scale, scale, scale, 1.0]) @ affine
+        if voxel_sizes_are_possible(affine):
+            return affine
         _log.warning("a NIfTI header has a %s but no valid transform for it, which is ignored", code)
     _log.warning("a NIfTI header has no orientation; its planes are taken for axial ones")
-    affine = np.asarray(header.get_base_affine(), np.float64)
-    if not (np.isfinite(affine).all() and np.linalg.det(affine[:3, :3])):
+    affine = to_mm * np.asarray(header.get_base_affine(), np.float64)
+    if not voxel_sizes_are_possible(affine):
         raise InputError("expected voxel sizes above 0, found others in pixdim", path=path)
-    return np.diag([scale, scale, scale, 1.0]) @ affine
+    return affine

@@ -109,12 +109,15 @@ class Volume(ABC):
         planes = self._planes(result)
         for index, place in enumerate(np.ndindex(planes.shape[:2])):
             changed = (hu[index] != self.hu[index]) & ~self.padding[index]
-            exact = (hu[index][changed].astype(np.float64) - self.intercept) / self.slope
-            if not np.isfinite(exact).all():
+            exact = (hu[index] - np.float64(self.intercept)) / np.float64(self.slope)
+            if not np.isfinite(exact, where=changed, out=np.ones_like(changed)).all():
                 raise ValueError(f"expected finite HU, found others in plane {index}")
-            values = _saturated(exact, result.dtype)
-            clipped += int(np.count_nonzero(values != np.rint(exact))) if result.dtype.kind in "iu" else 0
-            planes[place][changed] = values
+            if result.dtype.kind in "iu":
+                np.rint(exact, out=exact)
+                values = np.clip(exact, *_limits(result.dtype))
+                clipped += int(np.count_nonzero((values != exact) & changed))
+                exact = values
+            np.copyto(planes[place], exact, casting="unsafe", where=changed)
         return result, clipped
 
     def write(self, hu: NDArray[np.float32], path: Path) -> int:
@@ -180,12 +183,17 @@ class Volume(ABC):
         return view.T
 
 
-def _saturated(exact: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Convert to a data type; to integers by rounding, and to the nearest that they hold."""
-    if dtype.kind not in "iu":
-        return exact.astype(dtype)
+def voxel_sizes_are_possible(affine: NDArray[np.float64]) -> bool:
+    """Whether a ``[4, 4]`` matrix, voxel index to mm, is invertible, with voxels from 1 nm to 1 km."""
+    if not np.isfinite(affine).all():
+        return False
+    with np.errstate(over="ignore"):
+        sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool((sizes > 1e-6).all() and (sizes < 1e6).all() and np.linalg.matrix_rank(affine[:3, :3] / sizes) == 3)
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Return the least and the greatest number in float64 that an integer type holds."""
     limits = np.iinfo(dtype)
     highest = float(limits.max)
-    if highest > limits.max:  # 64-bit limits are not exact in float64
-        highest = np.nextafter(highest, 0)
-    return np.clip(np.rint(exact), limits.min, highest).astype(dtype)
+    return float(limits.min), float(np.nextafter(highest, 0)) if highest > limits.max else highest

@@ -9,6 +9,8 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 
 from ctdenoise.errors import InputError
@@ -346,6 +348,26 @@ def test_damaged_files_are_refused(tmp_path):
     (tmp_path / "type.nii").write_bytes(unknown)
     with pytest.raises(InputError, match="expected a valid NIfTI header, found: data code 999 not recognized"):
         read_volume(tmp_path / "type.nii")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@given(st.dictionaries(st.integers(0, 539), st.integers(0, 255), min_size=1, max_size=4))
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_in_a_header_the_file_is_refused_or_comes_back_as_it_was(kind, tmp_path, changes):
+    path = save(tmp_path / "a.nii", random(), kind=kind)
+    content = bytearray(path.read_bytes())
+    for place, value in changes.items():
+        content[place] = value
+    path.write_bytes(content)
+    try:
+        volume = read_volume(path)
+    except InputError:
+        return
+    volume.write(volume.hu, tmp_path / "same.nii")
+    assert (tmp_path / "same.nii").read_bytes() == content
+    assert volume.without_identity().content_sha256() == volume.content_sha256()
+    assert volume.pixel_spacing_mm is not None
 
 
 def test_pairs_and_analyze(tmp_path):

@@ -83,6 +83,11 @@ def test_what_cannot_be_read_says_so(tmp_path):
         read_image(tmp_path / "junk.png")
     with pytest.raises(InputError, match="found nothing there"):
         read_image(tmp_path / "absent.png")
+    write(tmp_path / "no-width.tif", np.zeros((4, 4, 3), np.uint8))
+    content = (tmp_path / "no-width.tif").read_bytes()
+    (tmp_path / "no-width.tif").write_bytes(content.replace(bytes.fromhex("00010400"), bytes.fromhex("ff000400"), 1))
+    with pytest.raises(InputError, match="expected a PNG, TIFF, JPEG or BMP image"):
+        read_image(tmp_path / "no-width.tif")
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((4, 4), np.float32)), tmp_path / "float.tif")
     with pytest.raises(InputError, match="expected one image of 8 or 16 bits, found 1 of mode F"):
         read_image(tmp_path / "float.tif")

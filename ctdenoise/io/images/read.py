@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -35,7 +35,9 @@ def read_image(path: Path) -> Photograph:
     try:
         with Image.open(path, formats=_FORMATS) as image:
             return _read(image, path)
-    except (OSError, RuntimeError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # damaged files raise many kinds
         raise InputError(
             "expected a PNG, TIFF, JPEG or BMP image, found one that cannot be read",
             path=path,

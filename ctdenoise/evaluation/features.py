@@ -200,8 +200,9 @@ def _similarities(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) ->
 
 def _encoder(name: str, file: Path | None, clean: Sequence[Picture], seed: int) -> FeatureEncoder:
     source = encoder_source(name)
-    torch.manual_seed(seed)
-    encoder = build_encoder(source.layout).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        encoder = build_encoder(source.layout).eval()
     load_source(encoder, source, file)
     if source.is_random and file is None:
         calibrate_batch_norm(encoder, torch.cat([_tensor(image) for image in clean]))

@@ -20,7 +20,7 @@ from ctdenoise.inference.run import carry_out, failed_alone
 from ctdenoise.io.dicom import Series, discover
 from ctdenoise.io.dicom.archive import opened
 from ctdenoise.io.dicom.discover import Skipped, input_tree
-from ctdenoise.io.images import is_image
+from ctdenoise.io.images import find_images, is_image
 from ctdenoise.io.volumes import find_volumes, is_volume
 from ctdenoise.models.zoo import DEFAULT_MODEL
 
@@ -119,7 +119,7 @@ class _Job:
         """Process an image, or all images in a folder."""
         files = [self.source]
         if self.source.is_dir():
-            files = [p for p in sorted(self.source.rglob("*")) if p.is_file() and is_image(p)]
+            files = find_images(self.source)
         if not files:
             raise InputError("expected PNG, TIFF, JPEG or BMP images, found none", path=self.source)
         return self._files(files, PhotographRun)

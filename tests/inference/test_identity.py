@@ -191,12 +191,14 @@ def test_models_that_differ_in_code_alone_are_told_apart(source, archive, tmp_pa
 
 
 def test_doses_seeds_and_kernels(source, archive, tmp_path):
-    asked = itertools.product((0.5, 0.25), (0, 1), (None, 1e5), (KERNELS["hann"], KERNELS["sharp"]))
+    whole, part = part_of(source, [0, 5], tmp_path / "whole"), part_of(source, [5], tmp_path / "part")
+    asked = [{"dose": 0.5}, *({"dose": d, "seed": s, "photons": 1e5} for d in (0.5, 0.25) for s in (0, 1))]
+    asked += [{"dose": 0.5, "photons": 1e6}, {"dose": 0.5, "photons": 1e5, "electronic": 0.0}]
     series = set()
-    for number, (dose, seed, photons, kernel) in enumerate(asked):
-        request = DoseReductionRequest(dose=dose, seed=seed, photons=photons, kernel=kernel)
-        for part in (source, part_of(source, NOISY, tmp_path / "part")):
-            (result,) = apply_operation(request, part, tmp_path / f"{part.name}{number}").results
+    for number, (values, kernel) in enumerate(itertools.product(asked, (KERNELS["hann"], KERNELS["sharp"]))):
+        request = DoseReductionRequest(kernel=kernel, **values)
+        for folder in (whole, part):
+            (result,) = apply_operation(request, folder, tmp_path / f"{folder.name}-{number}").results
             series.add((number, result.manifest.derived.series_uid))
     archive.store(tmp_path)
     assert len({uid for _, uid in series}) == len(series)
@@ -383,11 +385,11 @@ def test_a_source_with_other_pixels_under_the_same_uid_is_denoised_again(source,
 
 
 def test_a_slice_that_was_added_and_then_changed_has_one_file(source, archive, tmp_path):
-    part = part_of(source, range(1, SLICES), tmp_path / "in")
-    run_series(Denoiser(Halve()), part, tmp_path / "out")
-    part_of(source, [0], part)
-    run_series(Denoiser(Halve()), part, tmp_path / "out")
-    replace_pixels(discover(part).series[0].slices[0].path)
+    part = part_of(source, range(2, SLICES), tmp_path / "in")
+    for added in ([], [1], [0]):
+        part_of(source, added, part)
+        run_series(Denoiser(Halve()), part, tmp_path / "out")
+    replace_pixels(discover(part).series[0].slices[1].path)
     result = run_series(Denoiser(Halve()), part, tmp_path / "out")
     assert result.written == 1
     archive.store(tmp_path / "out")

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ctdenoise.errors import InputError
-from ctdenoise.inference.earlier_results import assign_names, is_changed, remove_results
+from ctdenoise.inference.earlier_results import assign_names, is_changed, remove_results, remove_unrecorded
 from ctdenoise.inference.file_names import FileNames
 from ctdenoise.inference.journal import Journal
 from ctdenoise.inference.manifest import (
@@ -114,6 +114,7 @@ class DicomRun:
         left = [file for file in self.series.slices if any(uid not in kept for uid in self._uids(file, output))]
         if earlier and earlier.status == "complete":
             if not left:
+                self._report_absent(wanted, kept)
                 return SeriesResult(folder, earlier, written=0)
             if self.options.random_uids:
                 return self._finished_at_random(earlier, len(wanted))
@@ -144,8 +145,7 @@ class DicomRun:
         """Process the slices that are left."""
         folder, journal = self.target, Journal(self.target)
         folder.mkdir(parents=True, exist_ok=True)
-        for partial in folder.glob(".partial-*"):  # of a process that was killed: the lock is ours
-            partial.unlink(missing_ok=True)
+        remove_unrecorded(folder, {record.file for record in plan.kept.values()})
         journal.restart(plan.kept.values())
         plan.manifest.beside = self._beside(plan)
         plan.manifest.write(folder / MANIFEST)
@@ -224,15 +224,20 @@ class DicomRun:
         """Say what of the series changed since the run that is continued."""
         as_before = f"the parameters of that run ({self._parameters(earlier)}); --overwrite starts anew"
         added = manifest.source.slices - earlier.source.slices
-        absent = sum(uid not in wanted for uid in kept)
-        changes = []
         if added > 0:
-            changes.append(f"{added} slices were added since this series was begun and are processed with {as_before}")
-        if absent:
-            changes.append(f"{absent} slices of an earlier run are not in this input; their results stay")
-        for change in changes:
+            change = f"{added} slices were added since this series was begun and are processed with {as_before}"
             self.progress.message(f"{self.target}: {change}")
-        manifest.warnings += changes
+            manifest.warnings.append(change)
+        manifest.warnings += self._report_absent(wanted, kept)
+
+    def _report_absent(self, wanted: dict[str, SliceFile], kept: dict[str, SliceRecord]) -> list[str]:
+        """Say how many slices of an earlier run are not in the input now."""
+        absent = sum(uid not in wanted for uid in kept)
+        if not absent:
+            return []
+        change = f"{absent} slices of an earlier run are not in this input; their results stay"
+        self.progress.message(f"{self.target}: {change}")
+        return [change]
 
     @staticmethod
     def _parameters(manifest: Manifest) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ctdenoise.files import file_sha256
+from ctdenoise.files import TEMPORARY, file_sha256
 from ctdenoise.inference.journal import Journal
 from ctdenoise.inference.manifest import MANIFEST, SliceRecord, read_manifest
 from ctdenoise.io.dicom import SliceFile
@@ -45,3 +45,10 @@ def remove_results(folder: Path) -> None:
         (folder / record.file).unlink(missing_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     Journal(folder).remove()
+
+
+def remove_unrecorded(folder: Path, recorded: set[str]) -> None:
+    """Remove slices and temporary files without a record, which a killed process left; needs the folder's lock."""
+    for path in [*folder.glob(f"{TEMPORARY}*"), *folder.glob("[0-9]*.dcm")]:
+        if path.name not in recorded:
+            path.unlink(missing_ok=True)

@@ -10,7 +10,9 @@ import SimpleITK
 from PIL import Image
 
 from ctdenoise.errors import InputError
-from ctdenoise.inference import Denoiser, RunOptions, RunResult, denoise
+from ctdenoise.inference import Denoiser, RunOptions, RunResult, apply_operation, denoise
+from ctdenoise.inference.dose_reduction import DoseReductionRequest
+from ctdenoise.noise.lowdose import KERNELS, Kernel
 from tests.conftest import Halve
 
 
@@ -154,3 +156,92 @@ def test_grey_and_colour_go_through_networks_of_either():
         np.testing.assert_allclose(denoiser.denoise_image(colour, strength=0.5), colour * 0.75, atol=1e-6)
     with pytest.raises(ValueError, match=r"expected \[H, W, 1\] or \[H, W, 3\]"):
         denoiser.denoise_image(grey[..., 0])
+
+
+# The content decides what is there already, not the name
+
+
+def write_content(path: Path, seed: int) -> None:
+    """Write a volume or a photograph with values that depend on the seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    if path.suffix in (".png", ".tiff", ".jpg"):
+        Image.fromarray(rng.integers(0, 255, (20, 30, 3), np.uint8)).save(path)
+        return
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(rng.integers(-100, 100, (6, 20, 24)).astype(np.int16)), path)
+
+
+CONTENT_NAMES = ["ct.nii.gz", "ct.nii", "ct.nrrd", "ct.mha", "x.png", "x.tiff"]
+
+
+@pytest.mark.parametrize("name", CONTENT_NAMES)
+def test_another_input_of_the_same_name_is_not_taken_for_done(name, tmp_path, halve):
+    denoiser = photographs() if name.startswith("x.") else halve
+    write_content(tmp_path / "a" / name, 0)
+    write_content(tmp_path / "b" / name, 1)
+    write_content(tmp_path / "c" / name, 0)
+    output = tmp_path / "out"
+    (first,) = run(denoiser, tmp_path / "a" / name, output).results
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    with pytest.raises(InputError, match="found a file of another input or other options"):
+        run(denoiser, tmp_path / "b" / name, output)
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    assert run(denoiser, tmp_path / "c" / name, output).results[0].written == 0
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    (replaced,) = run(denoiser, tmp_path / "b" / name, output, overwrite=True).results
+    assert replaced.written == first.written
+    assert replaced.manifest.source.sha256 != first.manifest.source.sha256
+    assert (output / name).read_bytes() != before[name]
+
+
+@pytest.mark.parametrize("change", ["origin", "spacing", "one voxel"])
+def test_geometry_and_every_voxel_are_part_of_the_content(change, tmp_path, halve):
+    write_content(tmp_path / "a" / "ct.nrrd", 0)
+    image = SimpleITK.ReadImage(tmp_path / "a" / "ct.nrrd")
+    if change == "origin":
+        image.SetOrigin((1, 0, 0))
+    elif change == "spacing":
+        image.SetSpacing((1, 1, 1.5))
+    else:
+        image[3, 4, 5] = image[3, 4, 5] + 1
+    (tmp_path / "b").mkdir()
+    SimpleITK.WriteImage(image, tmp_path / "b" / "ct.nrrd")
+    run(halve, tmp_path / "a" / "ct.nrrd", tmp_path / "out")
+    with pytest.raises(InputError, match="found a file of another input"):
+        run(halve, tmp_path / "b" / "ct.nrrd", tmp_path / "out")
+
+
+def test_a_file_that_something_else_made_is_not_replaced_unasked(tmp_path, halve):
+    write_content(tmp_path / "a" / "ct.nrrd", 0)
+    write_content(tmp_path / "out" / "ct.nrrd", 1)
+    before = (tmp_path / "out" / "ct.nrrd").read_bytes()
+    with pytest.raises(InputError, match="found a file that ctdenoise did not make"):
+        run(halve, tmp_path / "a" / "ct.nrrd", tmp_path / "out")
+    assert (tmp_path / "out" / "ct.nrrd").read_bytes() == before
+
+
+def test_a_result_of_another_model_or_strength_is_not_taken_for_done(tmp_path, halve, identity):
+    write_content(tmp_path / "a" / "ct.nrrd", 0)
+    run(halve, tmp_path / "a" / "ct.nrrd", tmp_path / "out")
+    for denoiser, strength in ((identity, 1.0), (halve, 0.5)):
+        with pytest.raises(InputError, match="found a file of another input or other options"):
+            run(denoiser, tmp_path / "a" / "ct.nrrd", tmp_path / "out", strength=strength)
+
+
+def test_a_finished_simulation_of_a_volume_is_left_alone(tmp_path):
+    write_content(tmp_path / "ct.mha", 0)
+    for kernel in (KERNELS["hann"], Kernel("measured", curve=((0.0, 1.0), (0.5, 0.2)))):
+        request = DoseReductionRequest(dose=0.5, photons=1e5, kernel=kernel)
+        output = tmp_path / kernel.window
+        assert apply_operation(request, tmp_path / "ct.mha", output).results[0].written == 6
+        assert apply_operation(request, tmp_path / "ct.mha", output).results[0].written == 0
+
+
+def test_a_folder_of_volumes_is_processed_and_the_one_that_fails_is_named(tmp_path, halve):
+    write_content(tmp_path / "in" / "a" / "ct.nrrd", 0)
+    write_content(tmp_path / "in" / "b" / "ct.nrrd", 1)
+    (tmp_path / "in" / "c.nrrd").write_bytes(b"junk")
+    outcome = run(halve, tmp_path / "in", tmp_path / "out")
+    assert sorted(str(r.folder.relative_to(tmp_path / "out")) for r in outcome.results) == ["a", "b"]
+    assert [s.path.name for s in outcome.skipped if s.failed] == ["c.nrrd"]
+    assert outcome.failed

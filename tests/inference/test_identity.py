@@ -458,7 +458,7 @@ def test_a_simulation_begun_in_another_environment_is_not_continued(source, tmp_
     (result,) = apply_operation(request, source, tmp_path).results
     (result.folder / "0001.dcm").unlink()
     edit_environment(result.folder, numpy="1.0")
-    with pytest.raises(InputError, match="this series was begun with numpy 1.0; found numpy"):
+    with pytest.raises(InputError, match=r"this series was begun with numpy 1\.0; found numpy"):
         apply_operation(request, source, tmp_path)
 
 
@@ -484,6 +484,16 @@ def test_another_request_is_another_folder(denoiser, options, source, tmp_path):
     assert second.folder != first.folder
     assert run_series(lite(**denoiser), source, tmp_path, **options).written == 0
     assert run_series(lite(), source, tmp_path).written == 0
+
+
+def test_whole_numbers_and_floats_are_the_same_request(source, tmp_path, halve):
+    one, other = (run_series(halve, source, tmp_path, strength=strength) for strength in (1, 1.0))
+    assert (other.folder, other.written) == (one.folder, 0)
+    assert run_series(halve, source, tmp_path, strength=1.0, overwrite=True).manifest.derived == one.manifest.derived
+    for number, values in enumerate(({"photons": 100000, "electronic": 10}, {"photons": 1e5, "electronic": 10.0})):
+        request = DoseReductionRequest(dose=0.5, kernel=KERNELS["hann"], **values)
+        (result,) = apply_operation(request, source, tmp_path / "simulated").results
+        assert result.written == (0 if number else SLICES)
 
 
 # Series Number

@@ -58,7 +58,7 @@ def work(source: Path, output: Path, seen: Path, may_go_on: Path | None, queue: 
     torch.set_num_threads(1)
     messages = Messages()
     try:
-        options = RunOptions(strength=1)
+        options = RunOptions(strength=1.0)
         outcome = denoise(source, output, model=Denoiser(Steps(seen, may_go_on)), options=options, progress=messages)
         queue.put(([r.written for r in outcome.results], messages.texts))
     except Exception as error:  # reported by the test

@@ -147,7 +147,7 @@ def full_dose_noise(thickness_mm: float, mean_frequency_per_mm: float, diameter_
 
     It falls with the root of the slice thickness, rises with the square of the noise's mean frequency, which is what
     filtered back-projection gives, and exponentially with the patient's diameter, as tube current makes up for part of
-    the attenuation only (Gies et al. 1999). A fit to 60 patients agrees (``docs/strength.md``).
+    the attenuation only (Gies et al. 1999). A fit to 59 patients agrees (``docs/strength.md``).
 
     Parameters
     ----------

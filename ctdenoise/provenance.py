@@ -44,6 +44,17 @@ class Provenance:
         return json_sha256([self.name, self.version, self.parameters])
 
 
+def as_json_types(value: Any) -> Any:
+    """Return a value as it is read back from JSON: tuples become lists.
+
+    Raises
+    ------
+    TypeError
+        If the value holds anything that JSON has no type for.
+    """
+    return json.loads(json.dumps(value))
+
+
 def json_sha256(value: Any) -> str:
     """Return the SHA-256 of a value's canonical JSON (sorted keys, no spaces).
 

@@ -9,7 +9,7 @@ import typer
 
 from ctdenoise.cli.common import EngineName, JsonOption, interrupted, print_outcome, show_progress
 from ctdenoise.errors import InputError
-from ctdenoise.io.dicom.encode import TransferSyntax
+from ctdenoise.io.transfer_syntax import TransferSyntax
 
 if TYPE_CHECKING:
     from ctdenoise.inference import Denoiser

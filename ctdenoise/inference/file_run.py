@@ -31,6 +31,7 @@ from ctdenoise.inference.strength import sample_indices
 from ctdenoise.io.dicom.archive import OpenedInput
 from ctdenoise.io.images import Photograph, read_image
 from ctdenoise.io.volumes import Volume, read_volume
+from ctdenoise.provenance import as_json_types
 
 
 @dataclass
@@ -85,10 +86,11 @@ class FileRun(ABC):
     def asked(self) -> dict[str, object]:
         """Operation and options as asked for."""
         deidentification = self.options.deidentification
-        return {
-            "operation": dict(self.request.parameters),
-            "deidentification": deidentification and deidentification.identity,
-        }
+        identity = deidentification and deidentification.identity
+        asked: dict[str, object] = as_json_types(
+            {"operation": dict(self.request.parameters), "deidentification": identity}
+        )
+        return asked
 
     def plan(self) -> FilePlan | SeriesResult:
         """Read the source, compare it with the source of an earlier result, and resolve the operation."""

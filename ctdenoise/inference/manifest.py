@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import ctdenoise
 from ctdenoise.files import write_whole
-from ctdenoise.provenance import Provenance
+from ctdenoise.provenance import Provenance, as_json_types
 
 MANIFEST = "manifest.json"
 SCHEMA: Literal["ctdenoise-manifest-2"] = "ctdenoise-manifest-2"
@@ -80,12 +80,11 @@ class OperationEntry(_Entry):
     @classmethod
     def of(cls, provenance: Provenance, measured: dict[str, Any]) -> OperationEntry:
         """Make the entry for a provenance."""
-        parameters = json.loads(json.dumps(provenance.parameters))
         return cls(
             name=provenance.name,
             version=provenance.version,
             identity=provenance.identity,
-            parameters=parameters,
+            parameters=as_json_types(provenance.parameters),
             measured=measured,
         )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ctdenoise.io.dicom.deidentify import Deidentification
 from ctdenoise.io.dicom.derivation import DicomOutput
-from ctdenoise.io.dicom.encode import TransferSyntax
+from ctdenoise.io.transfer_syntax import TransferSyntax
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from ctdenoise.inference.operations import SeriesSample, SliceInfo, SliceOperati
 from ctdenoise.inference.strength import sample_indices
 from ctdenoise.io.dicom import CTSlice, Derivation, SliceFile, derive_slice, read_slice, write_slice
 from ctdenoise.io.dicom.classic import classic_frames
-from ctdenoise.io.dicom.encode import TransferSyntax
+from ctdenoise.io.transfer_syntax import TransferSyntax
 
 #: Batches that are read before the operation needs them, and that wait to be written after it.
 _BATCHES_AHEAD = 2

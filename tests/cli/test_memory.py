@@ -11,8 +11,9 @@ from tests.conftest import make_series
 
 MEASURE = """
 import resource, sys
-from ctdenoise import Denoiser
-Denoiser.from_pretrained(sys.argv[3], full_field=True).denoise_series(sys.argv[1], sys.argv[2])
+from ctdenoise.inference import Denoiser, RunOptions, denoise
+denoiser = Denoiser.from_pretrained(sys.argv[3], full_field=True)
+denoise(sys.argv[1], sys.argv[2], model=denoiser, options=RunOptions(strength=1))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -1,4 +1,4 @@
-"""What other programs say about a derived series, beside what they say about its source."""
+"""Other programs find nothing in a derived series that they do not find in its source."""
 
 from __future__ import annotations
 
@@ -6,32 +6,44 @@ import os
 import shutil
 import subprocess
 import sysconfig
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import SimpleITK
-from ctdenoise.inference.files import process_path
-from ctdenoise.inference.simulation import low_dose
 from pydicom import dcmread
 
-from ctdenoise.inference import RunOptions, denoise_folder
+from ctdenoise.inference import Denoiser, apply_operation
+from ctdenoise.inference.dose_reduction import DoseReductionRequest
 from ctdenoise.io.dicom import discover
+from ctdenoise.io.dicom.deidentify import Deidentification
 from ctdenoise.noise.lowdose import KERNELS
-from tests.conftest import Halve, real_series
+from tests.conftest import Halve, real_series, run_series
 
-Pairs = list[tuple[Path, Path]]
+KINDS = {"plain": None, "deidentified": Deidentification()}
 
 
-@pytest.fixture(scope="module", params=real_series())
-def pairs(request, data, tmp_path_factory) -> Pairs:
+@dataclass(frozen=True)
+class Derived:
     """Source and derived files of a real series, in slice order."""
-    from ctdenoise import Denoiser
 
-    source = data / "ct" / request.param
-    output = tmp_path_factory.mktemp(request.param)
-    (result,) = Denoiser(Halve()).denoise_series(source, output)
+    pairs: list[tuple[Path, Path]]
+    deidentification: Deidentification | None
+
+    @property
+    def some(self) -> list[tuple[Path, Path]]:
+        """Four or five pairs, evenly spread."""
+        return self.pairs[:: max(1, len(self.pairs) // 4)]
+
+
+@pytest.fixture(scope="module", params=[(name, kind) for name in real_series() for kind in KINDS], ids="-".join)
+def derived(request, data, tmp_path_factory) -> Derived:
+    name, kind = request.param
+    source, output = data / "ct" / name, tmp_path_factory.mktemp(f"{name}-{kind}")
+    result = run_series(Denoiser(Halve()), source, output, deidentification=KINDS[kind])
     slices = discover(source).series[0].slices
-    return [(s.path, result.folder / r["file"]) for s, r in zip(slices, result.manifest["slices"], strict=True)]
+    pairs = [(s.path, result.folder / r.file) for s, r in zip(slices, result.manifest.slices, strict=True)]
+    return Derived(pairs, KINDS[kind])
 
 
 def tool(name: str, package: str) -> str:
@@ -51,56 +63,60 @@ def complaints(program: str, path: Path) -> set[str]:
     return {line for line in lines if line.startswith(("Error", "Warning"))}
 
 
-def test_dciodvfy_finds_nothing_new(pairs):
+def test_dciodvfy_finds_nothing_new(derived):
     program = tool("dciodvfy", "dicom3tools")
-    for source, derived in pairs[:: max(1, len(pairs) // 4)]:
-        assert complaints(program, derived) - complaints(program, source) == set()
+    for source, result in derived.some:
+        new = complaints(program, result) - complaints(program, source)
+        if derived.deidentification:
+            # The profile empties what a DICOMDIR and other attributes would need; nothing of it is an error.
+            new = {line for line in new if line.startswith("Error")}
+        assert new == set()
 
 
-def test_dcentvfy_finds_source_and_derived_of_one_study(pairs):
+def test_dcentvfy_finds_source_and_derived_of_one_study(derived):
     program = tool("dcentvfy", "dicom3tools")
 
     def entity_errors(files: list[Path]) -> set[str]:
         result = subprocess.run([program, *files], capture_output=True, text=True, errors="replace", check=False)
         return {line for line in (result.stdout + result.stderr).splitlines() if line.startswith("Error")}
 
-    some = pairs[:6]
+    some = derived.pairs[:6]
     alone = entity_errors([source for source, _ in some])
     together = entity_errors([path for pair in some for path in pair])
     assert {line.split(" - ")[-1] for line in together} <= {line.split(" - ")[-1] for line in alone}
 
 
-def test_dcmtk_reads_every_file(pairs):
+def test_dcmtk_reads_every_file(derived):
     program = tool("dcmftest", "dcmtk")
-    result = subprocess.run([program, *(d for _, d in pairs)], capture_output=True, text=True, check=False)
-    assert result.stdout.count("yes:") == len(pairs)
+    result = subprocess.run([program, *(d for _, d in derived.pairs)], capture_output=True, text=True, check=False)
+    assert result.stdout.count("yes:") == len(derived.pairs)
 
 
-def test_simpleitk_finds_the_same_geometry(pairs):
+def test_simpleitk_finds_the_same_geometry(derived):
     volumes = []
-    for files in zip(*pairs, strict=True):
+    for files in zip(*derived.pairs, strict=True):
         reader = SimpleITK.ImageSeriesReader()
         reader.SetFileNames([str(f) for f in files])
         volumes.append(reader.Execute())
-    source, derived = volumes
-    assert derived.GetSize() == source.GetSize()
-    assert derived.GetSpacing() == source.GetSpacing()
-    assert derived.GetOrigin() == source.GetOrigin()
-    assert derived.GetDirection() == source.GetDirection()
+    before, after = volumes
+    assert after.GetSize() == before.GetSize()
+    assert after.GetSpacing() == before.GetSpacing()
+    assert after.GetOrigin() == before.GetOrigin()
+    assert after.GetDirection() == before.GetDirection()
 
 
-def test_gdcm_reads_every_file(pairs):
+def test_gdcm_reads_every_file(derived):
     program = tool("gdcminfo", "libgdcm-tools")
-    for _, derived in pairs[:: max(1, len(pairs) // 4)]:
-        result = subprocess.run([program, derived], capture_output=True, text=True, errors="replace", check=False)
+    for _, path in derived.some:
+        result = subprocess.run([program, path], capture_output=True, text=True, errors="replace", check=False)
         assert result.returncode == 0
         assert "CT Image Storage" in result.stdout
 
 
-def test_dcm2niix_finds_the_same_geometry(pairs, tmp_path):
+def test_dcm2niix_finds_the_same_geometry(derived, tmp_path):
     program = tool("dcm2niix", "dcm2niix")
     affines = []
-    for role, files in zip(("source", "derived"), zip(*pairs, strict=True), strict=True):
+    for role, files in zip(("source", "derived"), zip(*derived.pairs, strict=True), strict=True):
         folder = tmp_path / role
         (folder / "out").mkdir(parents=True)
         for number, file in enumerate(files):
@@ -109,29 +125,42 @@ def test_dcm2niix_finds_the_same_geometry(pairs, tmp_path):
         subprocess.run(call, capture_output=True, check=False)
         images = [SimpleITK.ReadImage(p) for p in sorted((folder / "out").glob("*.nii"))]
         affines.append([(i.GetSize(), i.GetSpacing(), i.GetOrigin(), i.GetDirection()) for i in images])
+    if not affines[0]:
+        pytest.skip("this dcm2niix cannot read the source (Debian's has no JPEG-LS)")
     assert affines[0] == affines[1]
 
 
-def test_own_invariants_hold_that_validators_miss(pairs):
-    sources, deriveds = zip(*((dcmread(s), dcmread(d)) for s, d in pairs), strict=True)
-    uids = {d.SOPInstanceUID for d in deriveds}
-    assert len(uids) == len(deriveds)
+def test_own_invariants_hold_that_validators_miss(derived):
+    sources, results = zip(*((dcmread(s), dcmread(d)) for s, d in derived.pairs), strict=True)
+    uids = {d.SOPInstanceUID for d in results}
+    assert len(uids) == len(results)
     assert not uids & {s.SOPInstanceUID for s in sources}
-    assert len({d.SeriesInstanceUID for d in deriveds}) == 1
-    for source, derived in zip(sources, deriveds, strict=True):
-        assert derived.file_meta.MediaStorageSOPInstanceUID == derived.SOPInstanceUID
-        assert derived.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
-        assert list(derived.ImageType)[:2] == ["DERIVED", "SECONDARY"]
+    assert len({d.SeriesInstanceUID for d in results}) == 1
+    pseudonym = derived.deidentification.uid if derived.deidentification else str
+    for source, result in zip(sources, results, strict=True):
+        assert result.file_meta.MediaStorageSOPInstanceUID == result.SOPInstanceUID
+        reference = result.SourceImageSequence[0].ReferencedSOPInstanceUID
+        assert reference == pseudonym(source.SOPInstanceUID)
+        assert list(result.ImageType)[:2] == ["DERIVED", "SECONDARY"]
         for keyword in KEPT:
-            assert derived.get(keyword) == source.get(keyword), keyword
+            assert result.get(keyword) == source.get(keyword), keyword
+        if derived.deidentification:
+            assert result.PatientID != source.PatientID
+            assert result.StudyInstanceUID == pseudonym(source.StudyInstanceUID)
+        else:
+            for keyword in KEPT_WITH_IDENTITY:
+                assert result.get(keyword) == source.get(keyword), keyword
 
 
-#: What is the same in a derived image, bit for bit.
+#: Equal in source and derived image, bit for bit.
 KEPT = (
-    *("StudyInstanceUID", "FrameOfReferenceUID", "PatientID", "ImagePositionPatient", "ImageOrientationPatient"),
-    *("PixelSpacing", "SliceThickness", "GantryDetectorTilt", "Rows", "Columns", "RescaleSlope", "RescaleIntercept"),
-    *("BitsAllocated", "BitsStored", "PixelRepresentation", "PixelPaddingValue", "WindowCenter", "WindowWidth"),
-    *("ConvolutionKernel", "KVP", "LossyImageCompression", "LossyImageCompressionRatio", "InstanceNumber"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "GantryDetectorTilt"),
+    *("Rows", "Columns", "RescaleSlope", "RescaleIntercept", "BitsAllocated", "BitsStored", "PixelRepresentation"),
+    *("PixelPaddingValue", "WindowCenter", "WindowWidth", "KVP", "LossyImageCompression", "InstanceNumber"),
+)
+#: Equal unless the image is de-identified.
+KEPT_WITH_IDENTITY = (
+    *("StudyInstanceUID", "FrameOfReferenceUID", "PatientID", "ConvolutionKernel", "LossyImageCompressionRatio"),
 )
 
 
@@ -142,7 +171,8 @@ KEPT = (
         {"transfer_syntax": "jpeg-ls"},
         {"transfer_syntax": "jpeg-2000"},
         {"drop_private": True},
-        {"deidentify": True},
+        {"deidentification": Deidentification(patient_id="X1", patient_name="Doe^J", key="0123456789abcdef")},
+        {"deidentification": Deidentification(), "drop_private": True, "random_uids": True},
         {"random_uids": True},
     ],
     ids=str,
@@ -151,29 +181,31 @@ def test_dciodvfy_finds_nothing_new_with_any_option(options, data, tmp_path, hal
     program = tool("dciodvfy", "dicom3tools")
     for name in ("lidc-0001", "ge-hispeed-tilt"):
         source = data / "ct" / name
-        (result,) = denoise_folder(halve, source, tmp_path / name, options=RunOptions(**options)).results
-        derived = result.folder / result.manifest["slices"][0]["file"]
-        new = complaints(program, derived) - complaints(program, discover(source).series[0].slices[0].path)
-        # What de-identification empties (PS3.15 table E.1-1, action Z) a DICOMDIR would need.
-        assert not {line for line in new if "needed to build DICOMDIR - Study" not in line}
+        result = run_series(halve, source, tmp_path / name, **options)
+        path = result.folder / result.manifest.slices[0].file
+        new = complaints(program, path) - complaints(program, discover(source).series[0].slices[0].path)
+        if "deidentification" in options:
+            new = {line for line in new if line.startswith("Error")}
+        assert not {line for line in new if "needed to build DICOMDIR - Study ID" not in line}
 
 
 @pytest.mark.parametrize("name", real_series())
 def test_dciodvfy_finds_nothing_new_in_a_simulated_dose(name, data, tmp_path):
     program = tool("dciodvfy", "dicom3tools")
     first = discover(data / "ct" / name).series[0].slices[0].path
-    process = low_dose(0.25, photons=1e6, kernel=KERNELS["smooth"])
-    (result,) = process_path(process, first, tmp_path, options=RunOptions()).results
-    derived = result.folder / result.manifest["slices"][0]["file"]
-    assert complaints(program, derived) - complaints(program, first) == set()
+    request = DoseReductionRequest(dose=0.25, photons=1e6, kernel=KERNELS["smooth"])
+    (result,) = apply_operation(request, first, tmp_path).results
+    path = result.folder / result.manifest.slices[0].file
+    assert complaints(program, path) - complaints(program, first) == set()
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("classic", [False, True])
 @pytest.mark.parametrize("name", ["dcmqi_BSD/*multiframe__mf.dcm", "dicomParser_MIT/*multi-frame__CT0012.explicit*"])
-def test_dciodvfy_finds_no_new_error_in_enhanced_ct(name, classic, data, tmp_path, halve):
+def test_dciodvfy_finds_no_new_error_in_enhanced_ct(name, classic, kind, data, tmp_path, halve):
     program = tool("dciodvfy", "dicom3tools")
     (source,) = (data / "dicom-flavours").glob(name)
-    (result,) = denoise_folder(halve, source, tmp_path, options=RunOptions(classic=classic)).results
-    for record in result.manifest["slices"]:
-        new = complaints(program, result.folder / record["file"]) - complaints(program, source)
+    result = run_series(halve, source, tmp_path, classic=classic, deidentification=KINDS[kind])
+    for record in result.manifest.slices:
+        new = complaints(program, result.folder / record.file) - complaints(program, source)
         assert not {line for line in new if line.startswith("Error")}

@@ -1,4 +1,4 @@
-"""A PACS takes the derived series beside its source: Orthanc over DIMSE and DICOMweb."""
+"""A PACS accepts the derived series beside its source: Orthanc over DIMSE and DICOMweb."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from ctdenoise.inference import RunOptions, denoise_folder
+from ctdenoise.io.dicom.deidentify import Deidentification
 from tests.conformance.test_derived_series import tool
-from tests.conftest import make_series
+from tests.conftest import make_series, run_series
 
 PLUGINS = Path("/usr/share/orthanc/plugins")
 
@@ -78,21 +78,22 @@ def pacs(tmp_path) -> Iterator[Pacs]:
         process.communicate()
 
 
-def test_both_series_are_there_and_come_back_as_they_were_sent(pacs, tmp_path, halve):
+@pytest.mark.parametrize("deidentification", [None, Deidentification()], ids=["plain", "deidentified"])
+def test_both_series_are_there_and_come_back_as_they_were_sent(deidentification, pacs, tmp_path, halve):
     source = make_series(tmp_path / "source", slices=3)
-    (result,) = halve.denoise_series(source, tmp_path / "derived")
+    result = run_series(halve, source, tmp_path / "derived", deidentification=deidentification)
     pacs.store(source)
     assert pacs.count() == 3
     pacs.store(tmp_path / "derived")
     assert pacs.count() == 6
     first = dcmread(result.folder / "0001.dcm")
     series = json.loads(pacs.get(f"dicom-web/studies/{first.StudyInstanceUID}/series"))
-    assert len(series) == 2
-    for record in result.manifest["slices"]:
-        sent = dcmread(result.folder / record["file"])
+    assert len(series) == (1 if deidentification else 2)  # a pseudonym's study is another
+    for record in result.manifest.slices:
+        sent = dcmread(result.folder / record.file)
         (found,) = json.loads(
             urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            .open(urllib.request.Request(f"{pacs.url}/tools/lookup", data=record["derived_uid"].encode()))
+            .open(urllib.request.Request(f"{pacs.url}/tools/lookup", data=record.derived_uid.encode()))
             .read()
         )
         back = dcmread(io.BytesIO(pacs.get(f"instances/{found['ID']}/file", "*/*")))
@@ -101,7 +102,7 @@ def test_both_series_are_there_and_come_back_as_they_were_sent(pacs, tmp_path, h
 
 
 def test_reused_uids_would_be_dropped_in_silence(pacs, tmp_path, halve):
-    """Why new UIDs matter: another image under a source's UID is told to be stored, and is not."""
+    """Why new UIDs matter: storing another image under a source's UID reports success and does nothing."""
     source = make_series(tmp_path / "source", slices=1)
     pacs.store(source)
     image = dcmread(source / "IMG001")
@@ -118,7 +119,7 @@ def test_reused_uids_would_be_dropped_in_silence(pacs, tmp_path, halve):
 
 def test_deidentified_series_are_a_study_of_their_own(pacs, tmp_path, halve):
     source = make_series(tmp_path / "source", slices=2)
-    denoise_folder(halve, source, tmp_path / "derived", options=RunOptions(deidentify=True))
+    run_series(halve, source, tmp_path / "derived", deidentification=Deidentification())
     pacs.store(source)
     pacs.store(tmp_path / "derived")
     assert json.loads(pacs.get("statistics"))["CountStudies"] == 2

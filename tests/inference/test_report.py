@@ -50,7 +50,7 @@ def test_where_slices_cannot_be_paired_the_reason_is_told_and_the_series_is_whol
     options = RunOptions(report=True, strength=0.1, random_uids=True, deidentification=Deidentification())
     outcome = denoise(tmp_path / "in", tmp_path / "out", model=halve, options=options)
     assert outcome.results[0].manifest.status == "complete"
-    assert "several at the same place" in outcome.skipped[0].reason
+    assert "several at the same position" in outcome.skipped[0].reason
     assert not outcome.failed
 
 

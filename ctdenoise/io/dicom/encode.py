@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from pydicom import Dataset
 from pydicom.uid import (
     UID,
@@ -16,18 +14,7 @@ from pydicom.uid import (
 )
 
 from ctdenoise.errors import InputError
-
-
-class TransferSyntax(StrEnum):
-    """What the command line calls them."""
-
-    EXPLICIT = "explicit"
-    RLE = "rle"
-    JPEG_LS = "jpeg-ls"
-    JPEG_2000 = "jpeg-2000"
-    #: The source's own where it is lossless and there is an encoder for it; explicit little endian otherwise.
-    SOURCE = "source"
-
+from ctdenoise.io.transfer_syntax import TransferSyntax
 
 _UIDS = {
     TransferSyntax.EXPLICIT: ExplicitVRLittleEndian,

@@ -122,8 +122,8 @@ def test_a_truncated_file_alone_is_told(call, tmp_path, model, lost):
 def test_run_takes_the_strength_it_is_told_or_finds_one(call, tmp_path, model):
     source = make_series(tmp_path / "in")
     assert "strength 0.3" in call("run", source, "-o", tmp_path / "a", "--model", model, "--strength", "0.3").stdout
-    # Too small to measure noise in.
-    assert "strength 1" in call("run", source, "-o", tmp_path / "b", "--model", model).stdout
+    # Too small to measure noise in; the message says so.
+    assert "strength 0.5" in call("run", source, "-o", tmp_path / "b", "--model", model).stdout
 
 
 def test_simulate_writes_a_derived_series_of_lower_dose(call, tmp_path):
@@ -134,16 +134,16 @@ def test_simulate_writes_a_derived_series_of_lower_dose(call, tmp_path):
     assert "3 of 3 slices, 3 now" in result.stdout
     document = json.loads(call("simulate", source, "-o", tmp_path / "out", *told, "--json").stdout)
     assert document["series"][0]["written"] == 0
-    simulation = document["series"][0]["simulation"]
-    assert (simulation["dose"], simulation["photons"], simulation["seed"]) == (0.25, 1e5, 3)
-    assert simulation["kernel"] == {"window": "hann", "cutoff_per_mm": 0.85, "curve": []}
+    parameters = document["series"][0]["operation"]["parameters"]
+    assert (parameters["dose"], parameters["scan"]["photons"], parameters["seed"]) == (0.25, 1e5, 3)
+    assert parameters["scan"]["kernel"] == {"window": "hann", "cutoff_per_mm": 0.85, "curve": []}
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (["--dose", "1.5"], "dose: expected a value above 0 and below 1, found 1.5"),
-        (["--dose", "0.5", "--kernel", "B30f"], "--kernel: expected one of ramp, shepp-logan"),
+        (["--dose", "0.5", "--kernel", "B30f"], "Invalid value for '--kernel': 'B30f' is not one of 'ramp', 'shepp-logan'"),
         (["--dose", "0.5", "--photons", "-3"], "--photons: expected a positive number, found -3"),
         ([], "Missing option '--dose'"),
     ],
@@ -238,7 +238,7 @@ def test_ctrl_c_is_told_and_recorded(tmp_path, model):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "goes on where this one ended" in stderr
+    assert "the same command continues where this one ended" in stderr
     assert "Traceback" not in stderr
     (manifest,) = (tmp_path / "out").rglob("manifest.json")
     assert json.loads(manifest.read_text())["status"] == "interrupted"

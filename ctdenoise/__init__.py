@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ctdenoise.version import __version__
+
 if TYPE_CHECKING:
     from ctdenoise.inference import Denoiser, RunOptions, denoise
 
-__version__ = "0.1.0"
 __all__ = ["Denoiser", "RunOptions", "__version__", "denoise"]
 
 

@@ -17,7 +17,7 @@ import ctdenoise
 PACKAGE = Path(ctdenoise.__file__).parent
 #: Subpackages and modules, the lowest floor first; a module may import from lower floors and from its own room.
 FLOORS = [
-    {"errors", "files", "provenance"},
+    {"errors", "files", "provenance", "version"},
     {"models", "noise", "io"},
     {"transforms"},
     {"inference", "training"},

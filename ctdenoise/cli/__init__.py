@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-import ctdenoise
 from ctdenoise.cli import benchmark, datasets, demo, denoise, evaluate, features, inspect, models, simulate, train
 from ctdenoise.errors import InputError
+from ctdenoise.version import __version__
 
 app = typer.Typer(
     help="Denoise CT series: DICOM in, derived DICOM out. Not for diagnostic use.",
@@ -50,5 +50,5 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        print(ctdenoise.__version__)
+        print(__version__)
         raise typer.Exit

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import ctdenoise
-
 if TYPE_CHECKING:
     from ctdenoise.inference.results import Progress, RunResult, SeriesResult
     from ctdenoise.io.dicom.deidentify import Deidentification
@@ -24,7 +22,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 def _engine_names() -> list[str]:
     """Return the names of engines without importing torch: each engine is a module of its name."""
-    modules = Path(ctdenoise.__file__).parent.joinpath("inference", "engines").glob("[a-z]*.py")
+    modules = Path(__file__).parent.parent.joinpath("inference", "engines").glob("[a-z]*.py")
     return ["auto", *sorted(module.stem for module in modules if module.stem != "base")]
 
 

@@ -13,6 +13,7 @@ from ctdenoise.io.transfer_syntax import TransferSyntax
 
 if TYPE_CHECKING:
     from ctdenoise.inference import Denoiser
+    from ctdenoise.inference.results import ResultHandler
     from ctdenoise.io.dicom.deidentify import Deidentification
 
 _MODEL, _OUTPUT, _DICOM, _SPEED = "Model", "Output", "DICOM", "Speed"
@@ -137,7 +138,6 @@ def run(
         strength=chosen_strength,
         overwrite=overwrite,
         series=series,
-        report=report,
         transfer_syntax=transfer_syntax.value,
         classic=classic,
         drop_private=drop_private,
@@ -147,12 +147,22 @@ def run(
     denoiser = load_denoiser(model, device=device, engine=engine.value, batch_size=batch_size, full_field=full_field)
     try:
         with show_progress(as_json) as progress:
-            outcome = denoise(source, output, model=denoiser, options=options, progress=progress)
+            outcome = denoise(
+                source, output, model=denoiser, options=options, progress=progress, on_result=_report_writer(report)
+            )
     except InputError as error:
         raise _without_names(error, deidentification) from None
     except KeyboardInterrupt:
         raise interrupted() from None
     raise print_outcome(outcome, as_json, deidentification)
+
+
+def _report_writer(wanted: bool) -> ResultHandler | None:
+    if not wanted:
+        return None
+    from ctdenoise.evaluation.run_report import write_run_report
+
+    return write_run_report
 
 
 def parse_strength(text: str) -> float | None:

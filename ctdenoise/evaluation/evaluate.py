@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import ctdenoise
 from ctdenoise.evaluation.checks import matching_warnings, physics_warnings
 from ctdenoise.evaluation.document import Evaluation, Fidelity, ImageInfo, Insert
 from ctdenoise.evaluation.fidelity import measure_fidelity
@@ -13,6 +12,7 @@ from ctdenoise.evaluation.physics import measure_physics
 from ctdenoise.evaluation.protocols import DEFAULT_PROTOCOL, Mask, Measurement
 from ctdenoise.evaluation.statistics import compare_images
 from ctdenoise.noise.measure import evenly_spread
+from ctdenoise.version import __version__
 
 __all__ = ["NOISY", "REFERENCE", "Insert", "evaluate"]
 
@@ -59,7 +59,7 @@ def evaluate(
         fidelity = measure_fidelity(aligned, measurements, mask=mask, slow_slices=slow_slices, advance=advance)
     physics = None if aligned.base.is_photograph else measure_physics(aligned, inserts)
     return Evaluation(
-        version=ctdenoise.__version__,
+        version=__version__,
         protocol=protocol,
         mask=mask.value,
         images={name: ImageInfo(kind=stack.kind, slices=len(stack.slices)) for name, stack in aligned.stacks.items()},

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-import ctdenoise
 from ctdenoise.evaluation.distortions import distortions, unit_range
 from ctdenoise.evaluation.document import Record
 from ctdenoise.evaluation.stacks import Stack
 from ctdenoise.models.encoder import FeatureEncoder, build_encoder, calibrate_batch_norm
 from ctdenoise.models.sources import encoder_source, load_source
 from ctdenoise.noise.measure import evenly_spread
+from ctdenoise.version import __version__
 
 SCHEMA: Literal["ctdenoise-features/1"] = "ctdenoise-features/1"
 #: Resolution of each level of the encoder, relative to the image.
@@ -135,7 +135,7 @@ def analyse(
         for name, distort in kinds.items()
     }
     return FeatureAnalysis(
-        version=ctdenoise.__version__,
+        version=__version__,
         images=len(images),
         kind="photographs" if photographs else "CT",
         seed=seed,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-import ctdenoise
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.document import Record
 from ctdenoise.evaluation.photographs import MethodResult, NoisyDataset, RealPairs, cells, compare, synthetic
 from ctdenoise.evaluation.protocols import SuiteName
 from ctdenoise.evaluation.tables import markdown
+from ctdenoise.version import __version__
 
 if TYPE_CHECKING:
     from ctdenoise.evaluation.filters import Denoise
@@ -80,9 +80,7 @@ def natural_ood(
     """
     datasets, missing = find_datasets(folder)
     rows = [row for dataset in datasets for row in compare(dataset, methods, advance)]
-    return SuiteResult(
-        version=ctdenoise.__version__, suite=SuiteName.NATURAL_OOD.value, missing=tuple(missing), rows=tuple(rows)
-    )
+    return SuiteResult(version=__version__, suite=SuiteName.NATURAL_OOD.value, missing=tuple(missing), rows=tuple(rows))
 
 
 def find_datasets(folder: Path) -> tuple[list[NoisyDataset], list[str]]:

@@ -14,8 +14,7 @@ from ctdenoise.inference.file_names import FileNames
 from ctdenoise.inference.file_run import FileRun, PhotographRun, VolumeRun
 from ctdenoise.inference.operations import OperationRequest
 from ctdenoise.inference.options import RunOptions
-from ctdenoise.inference.report import REPORT, report_file, report_path, report_series
-from ctdenoise.inference.results import LoggedProgress, Progress, RunResult, SeriesResult
+from ctdenoise.inference.results import LoggedProgress, Progress, ResultHandler, RunResult, SeriesResult
 from ctdenoise.inference.run import carry_out, failed_alone
 from ctdenoise.io.dicom import Series, discover
 from ctdenoise.io.dicom.archive import opened
@@ -32,6 +31,7 @@ def denoise(
     model: str | Path | Denoiser = DEFAULT_MODEL,
     options: RunOptions | None = None,
     progress: Progress | None = None,
+    on_result: ResultHandler | None = None,
 ) -> RunResult:
     """Denoise the DICOM series, volumes or photographs at a path into files of the same kind.
 
@@ -51,11 +51,8 @@ def denoise(
         What to process and how to write it.
     progress
         Receives progress and messages; None logs them to the logger ``ctdenoise``.
-
-    Returns
-    -------
-    RunResult
-        With a manifest for each series, volume or photograph, and what failed.
+    on_result
+        Called with each result, e.g. :func:`ctdenoise.evaluation.run_report.write_run_report`.
 
     Raises
     ------
@@ -67,10 +64,9 @@ def denoise(
     if denoiser.hu_range is None or (is_image(source) and source.is_file()):
         require_model_for(denoiser, photographs=True)
         strength = 1.0 if options.strength is None else options.strength
-        return _Job(DenoisingRequest(denoiser, strength), source, output, options, progress).photographs()
-    return apply_operation(
-        DenoisingRequest(denoiser, options.strength), source, output, options=options, progress=progress
-    )
+        return _Job(DenoisingRequest(denoiser, strength), source, output, options, progress, on_result).photographs()
+    request = DenoisingRequest(denoiser, options.strength)
+    return apply_operation(request, source, output, options=options, progress=progress, on_result=on_result)
 
 
 def apply_operation(
@@ -80,6 +76,7 @@ def apply_operation(
     *,
     options: RunOptions | None = None,
     progress: Progress | None = None,
+    on_result: ResultHandler | None = None,
 ) -> RunResult:
     """Apply an operation to the DICOM series and volumes at a path; parameters as those of :func:`denoise`.
 
@@ -88,7 +85,7 @@ def apply_operation(
     InputError
         If there is nothing to process, or `output` cannot be used.
     """
-    job = _Job(request, source, output, options or RunOptions(), progress)
+    job = _Job(request, source, output, options or RunOptions(), progress, on_result)
     if is_volume(source) and source.is_file():
         return job.volumes([source])
     return job.folder()
@@ -103,6 +100,7 @@ class _Job:
     output: Path
     options: RunOptions
     progress: Progress | None
+    on_result: ResultHandler | None
 
     def __post_init__(self) -> None:
         self._progress: Progress = self.progress or LoggedProgress()
@@ -156,9 +154,7 @@ class _Job:
         except InputError as error:
             self._skipped.append(failed_alone(error, series.slices[0].path, only_one=only_one))
             return
-        self._results.append(result)
-        if self.options.report and (result.written or not (result.folder / REPORT).exists()):
-            self._skipped += report_series(series, self.source, result.folder)
+        self._finish(result, series)
 
     def _files(self, files: Sequence[Path], kind: type[FileRun]) -> RunResult:
         if ignored := self.options.dicom_only():
@@ -171,10 +167,13 @@ class _Job:
             except InputError as error:
                 self._skipped.append(failed_alone(error, file, only_one=len(files) == 1))
                 continue
-            self._results.append(result)
-            if self.options.report and (result.written or not report_path(run.target).exists()):
-                self._skipped += report_file(file, run.target)
+            self._finish(result, file)
         return RunResult(self._results, tuple(self._skipped))
+
+    def _finish(self, result: SeriesResult, source: Series | Path) -> None:
+        self._results.append(result)
+        if self.on_result:
+            self._skipped += self.on_result(result, source, self.source)
 
 
 def _nothing_to_do(

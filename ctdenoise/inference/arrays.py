@@ -42,6 +42,6 @@ def like_input(result: NDArray[np.float32], hu: ArrayOrTensor) -> ArrayOrTensor:
     if not isinstance(hu, Tensor):
         return result
     tensor = torch.from_numpy(result).to(hu.device)
-    converted = hu.clone().float()  # keeps the metadata and applied operations of a MetaTensor
+    converted = hu.detach().clone().float()  # keeps the metadata and applied operations of a MetaTensor
     converted.copy_(tensor)
     return converted

@@ -42,7 +42,7 @@ class DenoisingRequest:
         """Model, strength, engine and field as asked for."""
         return {
             "model": model_entry(self.denoiser),
-            "strength": AUTOMATIC if self.strength is None else self.strength,
+            "strength": AUTOMATIC if self.strength is None else float(self.strength),
             "full_field": self.denoiser.full_field,
             "engine": self.denoiser.requested_engine,
             "device": self.denoiser.requested_device,
@@ -54,7 +54,7 @@ class DenoisingRequest:
         if sample.images:
             denoiser = denoiser.with_fastest_engine(sample.images[len(sample.images) // 2], sample.count)
         if self.strength is not None:
-            return Resolved(Denoising(denoiser, self.strength))
+            return Resolved(Denoising(denoiser, float(self.strength)))
         first = sample.slices[0] if sample.slices else SliceInfo("", None, None)
         estimate = automatic_strength(sample.images, first.pixel_spacing_mm, first.slice_thickness_mm)
         measured = {key: value for key, value in asdict(estimate).items() if key != "warnings"}

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import ctdenoise
 from ctdenoise.errors import InputError
 from ctdenoise.inference.environment import require_same_environment
 from ctdenoise.inference.operations import Resolved, SeriesSample, SliceInfo
 from ctdenoise.noise.lowdose import Kernel, Scan, dose_noise
 from ctdenoise.noise.matching import match_scan
 from ctdenoise.provenance import Provenance
+from ctdenoise.version import __version__
 
 _NAME = "low-dose simulation"
 
@@ -56,6 +56,10 @@ class DoseReductionRequest:
     def __post_init__(self) -> None:
         if not 0 < self.dose < 1:
             raise ValueError(f"dose: expected a value above 0 and below 1, found {self.dose}")
+        # 1 and 1.0 are one request: as JSON they differ.
+        for name in ("dose", "photons", "electronic"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else float(value))
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -89,6 +93,7 @@ class DoseReductionRequest:
             electronic=self.electronic,
             currents=[current / mean for current in currents] if mean else None,
         )
+        scan = replace(scan, photons=float(scan.photons), electronic=float(scan.electronic))
         return Resolved(DoseReduction(self.dose, scan, mean, self.seed))
 
     def restore(self, parameters: Mapping[str, Any]) -> DoseReduction:
@@ -129,14 +134,14 @@ class DoseReduction:
         scan = asdict(self.scan)
         return Provenance(
             name=_NAME,
-            version=ctdenoise.__version__,
+            version=__version__,
             parameters={
                 "dose": self.dose,
                 "seed": self.seed,
                 "scan": scan,
                 "tube_current_ma": self.tube_current_ma,
                 "environment": {
-                    "ctdenoise": ctdenoise.__version__,
+                    "ctdenoise": __version__,
                     "numpy": np.__version__,
                     "hardware": platform.machine(),
                 },

@@ -6,8 +6,8 @@ import importlib.metadata
 import platform
 from typing import TYPE_CHECKING, Any
 
-import ctdenoise
 from ctdenoise.errors import InputError
+from ctdenoise.version import __version__
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,7 @@ def numerical_environment(engine: str, engine_package: str, device: torch.device
 
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
-        "ctdenoise": ctdenoise.__version__,
+        "ctdenoise": __version__,
         "engine": engine,
         engine_package: importlib.metadata.version(engine_package),
         "device": device.type,

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-import ctdenoise
 from ctdenoise.files import write_whole
 from ctdenoise.provenance import Provenance, as_json_types
+from ctdenoise.version import __version__
 
 MANIFEST = "manifest.json"
 SCHEMA: Literal["ctdenoise-manifest-2"] = "ctdenoise-manifest-2"
@@ -143,7 +143,7 @@ def read_manifest(path: Path) -> Manifest | None:
 def software_versions() -> dict[str, str]:
     """Return the versions of the software that computes results."""
     return {
-        "ctdenoise": ctdenoise.__version__,
+        "ctdenoise": __version__,
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in _PACKAGES},
     }

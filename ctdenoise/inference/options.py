@@ -22,8 +22,6 @@ class RunOptions:
         Remove earlier results of the same request and process everything again.
     series
         Only the series with this SeriesInstanceUID or SeriesNumber.
-    report
-        Write a report beside each result: noise, resolution, HU of tissues, pictures.
     transfer_syntax
         Encoding of derived DICOM files, all lossless; ``source`` is the source's own where it is lossless and can be
         written.
@@ -45,7 +43,6 @@ class RunOptions:
     strength: float | None = None
     overwrite: bool = False
     series: str | None = None
-    report: bool = False
     transfer_syntax: str = "explicit"
     classic: bool = False
     drop_private: bool = False

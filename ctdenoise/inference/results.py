@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference.manifest import Manifest
-from ctdenoise.io.dicom.discover import Skipped
+from ctdenoise.io.dicom.discover import Series, Skipped
 
 _LOG = logging.getLogger("ctdenoise")
 
@@ -59,6 +59,28 @@ class SeriesResult:
     folder: Path
     manifest: Manifest
     written: int
+
+
+class ResultHandler(Protocol):
+    """Called with each result while its source can still be read, e.g. to write a report."""
+
+    def __call__(self, result: SeriesResult, source: Series | Path, input_path: Path) -> list[Skipped]:
+        """Handle a result.
+
+        Parameters
+        ----------
+        result
+            Finished, or found finished.
+        source
+            The series, volume or photograph it was made from.
+        input_path
+            What the run was given.
+
+        Returns
+        -------
+        list
+            What could not be done, for the user.
+        """
 
 
 @dataclass(frozen=True)

@@ -107,11 +107,7 @@ def automatic_strength(
     strength = round(expected_strength(excess), 2)
     std = float(np.median([noise.std for _, noise in found]))
     frequency = float(np.median([noise.mean_frequency for _, noise in found]))
-    if frequency >= SHARP_PER_MM and strength >= SHARP_STRENGTH:
-        warnings.append(
-            f"sharp kernel (mean noise frequency {frequency:.2f} per mm) at automatic strength {strength:g}: "
-            "fine detail may be lost; compare with a lower --strength"
-        )
+    warnings += _sharp_kernel(frequency, strength)
     return StrengthEstimate(
         strength=strength,
         noise_hu=round(std, 2),
@@ -130,6 +126,16 @@ def _assumptions(pixel_spacing_mm: float | None, slice_thickness_mm: float | Non
         f"slice thickness is unknown: {ASSUMED_THICKNESS_MM} mm": slice_thickness_mm,
     }
     return [f"{text} assumed for the automatic strength" for text, value in values.items() if not value]
+
+
+def _sharp_kernel(frequency: float, strength: float) -> list[str]:
+    """Return a warning for a sharp kernel at high strength."""
+    if frequency < SHARP_PER_MM or strength < SHARP_STRENGTH:
+        return []
+    return [
+        f"sharp kernel (mean noise frequency {frequency:.2f} per mm) at automatic strength {strength:g}: "
+        "fine detail may be lost; compare with a lower --strength"
+    ]
 
 
 def _positive(noise_hu: float) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ctdenoise
 from ctdenoise.errors import InputError
 
 
@@ -34,6 +33,6 @@ def names(kind: str) -> list[str]:
 
 
 def _root(kind: str) -> Path:
-    package = Path(ctdenoise.__file__).parent
+    package = Path(__file__).parent.parent
     installed = package / kind
     return installed if installed.is_dir() else package.parent / kind

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK
 import torch
 
 from ctdenoise.cli import main
@@ -57,11 +59,12 @@ def model(tmp_path_factory) -> Path:
 
 def test_run_denoises_and_says_where(call, tmp_path, model):
     make_series(tmp_path / "in")
-    result = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    arguments = ("run", tmp_path / "in", "-o", tmp_path / "out", "--model", model, "--strength", "1")
+    result = call(*arguments)
     assert result.returncode == 0, result.stderr
     assert "3 of 3 slices, 3 now" in result.stdout
     assert result.stderr == ""
-    again = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    again = call(*arguments)
     assert again.returncode == 0
     assert "all 3 slices were there already" in again.stdout
 
@@ -100,7 +103,7 @@ def test_a_broken_slice_costs_exit_code_1_and_nothing_else(call, tmp_path, model
     ],
     ids=["empty folder", "text file", "absent", "output is a file"],
 )
-def test_bad_input_is_told_in_one_line_without_traceback(call, tmp_path, model, prepare, code, message):
+def test_bad_input_is_one_line_without_traceback(call, tmp_path, model, prepare, code, message):
     prepare(tmp_path)
     result = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
     assert result.returncode == code
@@ -110,7 +113,7 @@ def test_bad_input_is_told_in_one_line_without_traceback(call, tmp_path, model, 
 
 
 @pytest.mark.parametrize("lost", [100, 2500, 3400])
-def test_a_truncated_file_alone_is_told(call, tmp_path, model, lost):
+def test_a_truncated_file_alone_is_an_error(call, tmp_path, model, lost):
     make_series(tmp_path / "in", slices=1)
     path = tmp_path / "in" / "IMG001"
     path.write_bytes(path.read_bytes()[:-lost])
@@ -119,20 +122,64 @@ def test_a_truncated_file_alone_is_told(call, tmp_path, model, lost):
     assert "PixelData (7FE0,0010)" in result.stderr
 
 
-def test_run_takes_the_strength_it_is_told_or_finds_one(call, tmp_path, model):
+def test_run_takes_the_given_strength_or_derives_one(call, tmp_path, model):
     source = make_series(tmp_path / "in")
     assert "strength 0.3" in call("run", source, "-o", tmp_path / "a", "--model", model, "--strength", "0.3").stdout
     # Too small to measure noise in; the message says so.
     assert "strength 0.5" in call("run", source, "-o", tmp_path / "b", "--model", model).stdout
 
 
+@pytest.mark.parametrize("name", ["ct.nii.gz", "ct.nrrd"])
+def test_another_volume_of_the_same_name_is_exit_code_1(call, tmp_path, model, name):
+    for folder, seed in (("a", 0), ("b", 1)):
+        (tmp_path / folder).mkdir()
+        values = np.random.default_rng(seed).integers(-100, 100, (6, 20, 24)).astype(np.int16)
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), tmp_path / folder / name)
+    options = ("-o", tmp_path / "out", "--model", model, "--strength", "0.5")
+    assert call("run", tmp_path / "a" / name, *options).returncode == 0
+    first = (tmp_path / "out" / name).read_bytes()
+    refused = call("run", tmp_path / "b" / name, *options)
+    assert refused.returncode == 1
+    assert "found a file of another input or other options" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert (tmp_path / "out" / name).read_bytes() == first
+    assert "all 6 slices were there already" in call("run", tmp_path / "a" / name, *options).stdout
+    assert call("run", tmp_path / "b" / name, *options, "--overwrite").returncode == 0
+    assert (tmp_path / "out" / name).read_bytes() != first
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_with_deidentify_no_input_name_is_printed_or_written(call, tmp_path, model, as_json):
+    source = make_series(tmp_path / "PLANTED" / "PLANTED^PATIENT")
+    (source / "PLANTED.txt").write_text("notes")
+    broken = source / "IMG002"
+    broken.write_bytes(broken.read_bytes()[:-500])
+    broken.rename(source / "PLANTED-2")
+    arguments = ["run", source.parent, "-o", tmp_path / "out", "--model", model, "--deidentify"]
+    result = call(*arguments, *(["--json"] if as_json else []))
+    assert result.returncode == 1
+    assert "PLANTED" not in result.stdout + result.stderr
+    for path in (tmp_path / "out").rglob("*"):
+        assert "PLANTED" not in path.name
+        assert path.is_dir() or b"PLANTED" not in path.read_bytes()
+    absent = call("run", tmp_path / "PLANTED-absent", "-o", tmp_path / "out", "--model", model, "--deidentify")
+    assert absent.returncode == 1
+    assert "PLANTED" not in absent.stdout + absent.stderr
+
+
+def test_options_of_deidentification_need_it(call, tmp_path, model):
+    result = call("run", make_series(tmp_path / "in"), "-o", tmp_path / "out", "--model", model, "--patient-id", "X")
+    assert result.returncode == 2
+    assert "--patient-id" in result.stderr
+
+
 def test_simulate_writes_a_derived_series_of_lower_dose(call, tmp_path):
     source = make_series(tmp_path / "in")
-    told = ("--dose", "0.25", "--photons", "1e5", "--kernel", "smooth", "--seed", "3")
-    result = call("simulate", source, "-o", tmp_path / "out", *told)
+    scan = ("--dose", "0.25", "--photons", "1e5", "--kernel", "smooth", "--seed", "3")
+    result = call("simulate", source, "-o", tmp_path / "out", *scan)
     assert result.returncode == 0
     assert "3 of 3 slices, 3 now" in result.stdout
-    document = json.loads(call("simulate", source, "-o", tmp_path / "out", *told, "--json").stdout)
+    document = json.loads(call("simulate", source, "-o", tmp_path / "out", *scan, "--json").stdout)
     assert document["series"][0]["written"] == 0
     parameters = document["series"][0]["operation"]["parameters"]
     assert (parameters["dose"], parameters["scan"]["photons"], parameters["seed"]) == (0.25, 1e5, 3)
@@ -143,7 +190,7 @@ def test_simulate_writes_a_derived_series_of_lower_dose(call, tmp_path):
     ("arguments", "problem"),
     [
         (["--dose", "1.5"], "dose: expected a value above 0 and below 1, found 1.5"),
-        (["--dose", "0.5", "--kernel", "B30f"], "Invalid value for '--kernel': 'B30f' is not one of 'ramp', 'shepp-logan'"),
+        (["--dose", "0.5", "--kernel", "B30f"], "'B30f' is not one of 'ramp', 'shepp-logan'"),
         (["--dose", "0.5", "--photons", "-3"], "--photons: expected a positive number, found -3"),
         ([], "Missing option '--dose'"),
     ],
@@ -161,7 +208,7 @@ def test_wrong_usage_is_exit_code_2(call, arguments):
     assert call(*arguments).returncode == 2
 
 
-def test_an_unknown_model_is_told_with_those_there_are(call, tmp_path):
+def test_an_unknown_model_is_refused_with_the_known_names(call, tmp_path):
     make_series(tmp_path / "in")
     result = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", "nonesuch")
     assert result.returncode == 1
@@ -170,7 +217,7 @@ def test_an_unknown_model_is_told_with_those_there_are(call, tmp_path):
 
 
 @pytest.mark.parametrize("device", ["abacus", "cpu:x"])
-def test_a_device_that_is_not_there_is_told(call, tmp_path, model, device):
+def test_an_absent_device_is_refused(call, tmp_path, model, device):
     make_series(tmp_path / "in")
     result = call("run", tmp_path / "in", "-o", tmp_path / "out", "--model", model, "--device", device)
     assert result.returncode == 1
@@ -188,7 +235,7 @@ def test_models_are_listed_shown_and_verified(call):
     assert "ct-lowdose" in call("models", "list").stdout
     shown = call("models", "show", "ct-lowdose")
     assert shown.returncode == 0
-    assert "not CLIP's" in shown.stdout
+    assert "does not have CLIP's weights" in shown.stdout
     described = json.loads(call("models", "show", "ct-lowdose", "--json").stdout)
     assert described["name"] == "ct-lowdose"
     verified = call("models", "verify")
@@ -221,7 +268,7 @@ def test_killed_at_any_moment_and_started_again_it_finishes(tmp_path, model):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT is POSIX's")
-def test_ctrl_c_is_told_and_recorded(tmp_path, model):
+def test_ctrl_c_is_said_and_recorded(tmp_path, model):
     make_series(tmp_path / "in", slices=300, size=(160, 160))
     arguments = [*COMMAND, "run", tmp_path / "in", "-o", tmp_path / "out", "--model", model]
     process = subprocess.Popen(

@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-import ctdenoise
+from ctdenoise.version import __version__
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class NewSeries:
         image.Modality = "CT"
         image.Manufacturer = "ctdenoise"
         image.ManufacturerModelName = "simulation"
-        image.SoftwareVersions = ctdenoise.__version__
+        image.SoftwareVersions = __version__
         image.PatientName = image.PatientID = self.patient
         image.PatientBirthDate = image.PatientSex = ""
         image.StudyInstanceUID = self.study_uid

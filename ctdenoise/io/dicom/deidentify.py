@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctdenoise.errors import InputError
+from ctdenoise.version import __version__
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -151,8 +152,6 @@ class Deidentification:
         from pydicom import Dataset
         from pydicom.sequence import Sequence
 
-        import ctdenoise
-
         # CID 7050.
         methods = [("113100", "Basic Application Confidentiality Profile")]
         if self.shift_dates:
@@ -163,7 +162,7 @@ class Deidentification:
             item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
             items.append(item)
         dataset.PatientIdentityRemoved = "YES"
-        dataset.DeidentificationMethod = f"ctdenoise {ctdenoise.__version__}, PS3.15 table E.1-1"
+        dataset.DeidentificationMethod = f"ctdenoise {__version__}, PS3.15 table E.1-1"
         dataset.DeidentificationMethodCodeSequence = Sequence(items)
         dataset.LongitudinalTemporalInformationModified = "MODIFIED" if self.shift_dates else "REMOVED"
 

@@ -15,8 +15,8 @@ from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID
 
-import ctdenoise
 from ctdenoise.provenance import Provenance, json_sha256
+from ctdenoise.version import __version__
 
 if TYPE_CHECKING:
     from ctdenoise.io.dicom.deidentify import Deidentification
@@ -117,7 +117,7 @@ class Derivation:
     @property
     def description(self) -> str:
         """The sentence of the provenance, the software, and the caution."""
-        return f"{self.provenance.description}, by ctdenoise {ctdenoise.__version__}; {CAUTION}"
+        return f"{self.provenance.description}, by ctdenoise {__version__}; {CAUTION}"
 
 
 def uuid5(name: str) -> UID:

@@ -11,12 +11,12 @@ from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
-import ctdenoise
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom.derivation import CAUTION, Derivation, append_description, source_reference
 from ctdenoise.io.dicom.encode import encode
 from ctdenoise.io.dicom.enhanced import describe_frames, is_enhanced
 from ctdenoise.io.dicom.pixels import CTSlice, StoredPixels
+from ctdenoise.version import __version__
 
 #: Largest value of an integer string, IS (PS3.5 section 6.2).
 _LARGEST_IS = 2**31 - 1
@@ -172,7 +172,7 @@ def _describe_equipment(derived: Dataset, derivation: Derivation) -> None:
         "ctdenoise",
         codes.DCM.ProcessingEquipment,
         manufacturer_model_name=derivation.provenance.name[:64],
-        software_versions=ctdenoise.__version__,
+        software_versions=__version__,
         contribution_datetime=None if derivation.output.deidentification else derivation.time,
         contribution_description=derivation.description[:1024],
     )

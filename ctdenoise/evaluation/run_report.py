@@ -1,0 +1,55 @@
+"""The report of a run: what can be measured in its results without a reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ctdenoise.errors import InputError
+from ctdenoise.evaluation.pairing import NOISY, align
+from ctdenoise.evaluation.stacks import Stack, open_stack, series_stack
+from ctdenoise.inference.results import SeriesResult
+from ctdenoise.io.dicom.discover import Series, Skipped
+
+REPORT = "report.html"
+
+
+def write_run_report(result: SeriesResult, source: Series | Path, input_path: Path) -> list[Skipped]:
+    """Write a report beside a result that is new or has none: measurements and pictures of some slices.
+
+    The signature is that of :class:`~ctdenoise.inference.results.ResultHandler`.
+
+    Returns
+    -------
+    list
+        Why there is no report, if there is none; the result itself is complete.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    path = report_path(result)
+    if path.exists() and not result.written:
+        return []
+    try:
+        stack = series_stack(source, input_path) if isinstance(source, Series) else open_stack(source)
+        _write(stack, result, path)
+    except InputError as error:
+        return [Skipped(path, f"no report: {error.reason}")]
+    return []
+
+
+def report_path(result: SeriesResult) -> Path:
+    """Return the path of a result's report: in the folder of a series, beside a volume or a photograph."""
+    file = result.manifest.derived.file
+    return result.folder / (f"{file}.{REPORT}" if file else REPORT)
+
+
+def _write(source: Stack, result: SeriesResult, path: Path) -> None:
+    # Imported here: matplotlib is needed only for a report that is written.
+    from ctdenoise.evaluation.evaluate import evaluate
+    from ctdenoise.evaluation.report import write_report
+
+    derived = result.folder / result.manifest.derived.file
+    aligned = align({NOISY: source, "denoised": open_stack(derived)})
+    write_report(evaluate(aligned, (), protocol="none"), aligned, path)

@@ -40,7 +40,7 @@ class FidelityTable:
     best: dict[str, str]
 
 
-def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path) -> None:
+def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path, *, method: str = "") -> None:
     """Write an evaluation as an HTML page.
 
     Parameters
@@ -51,6 +51,8 @@ def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path) -> 
         The images that were evaluated.
     path
         The file, which is written atomically.
+    method
+        A paragraph about how the images were made, shown above the results.
 
     Raises
     ------
@@ -70,6 +72,7 @@ def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path) -> 
     windows = picture_windows(evaluation, aligned)
     page = environment.get_template("report.html").render(
         document=evaluation,
+        method=method,
         physics=evaluation.physics,
         tables=list(fidelity_tables(evaluation)),
         compared=_compared(evaluation),

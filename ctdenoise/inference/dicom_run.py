@@ -119,7 +119,13 @@ class DicomRun:
             if self.options.random_uids:
                 return self._finished_at_random(earlier, len(wanted))
         continued = earlier if kept else None
-        resolved = resolve_operation(self.request, lambda: read_sample(self.series.slices), continued, self.progress)
+        resolved = resolve_operation(
+            self.request,
+            lambda: read_sample(self.series.slices),
+            continued,
+            name=f"series {self.series.number}",
+            progress=self.progress,
+        )
         started = continued.started if continued else datetime.now().replace(microsecond=0)
         derivation = Derivation(provenance=resolved.operation.provenance, output=output, time=started)
         manifest = Manifest(
@@ -135,7 +141,7 @@ class DicomRun:
             ),
             derived=DerivedEntry(series_uid=derivation.series_uid(self.series.uid), salt=output.salt or None),
             skipped=[FileNote(file=self.names.shown(s.path), reason=s.reason) for s in self.skipped],
-            warnings=list(self.series.warnings),
+            warnings=[*self.series.warnings, *resolved.warnings],
         )
         if continued:
             self._report_changes(continued, manifest, wanted, kept)

@@ -104,7 +104,9 @@ class FileRun(ABC):
                 raise InputError("the output would replace the input", path=self.target, hint="choose another folder")
             if not self.options.overwrite:
                 return self._accept_earlier(earlier, entry)
-        resolved = resolve_operation(self.request, lambda: self.sample(source), None, self.progress)
+        resolved = resolve_operation(
+            self.request, lambda: self.sample(source), None, name=self.shown_name(), progress=self.progress
+        )
         manifest = Manifest(
             started=datetime.now().replace(microsecond=0),
             versions=software_versions(),
@@ -112,6 +114,7 @@ class FileRun(ABC):
             operation=resolved.entry,
             source=entry,
             derived=DerivedEntry(file=self.target.name),
+            warnings=resolved.warnings,
         )
         return FilePlan(source, resolved.operation, manifest)
 

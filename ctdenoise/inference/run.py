@@ -63,14 +63,20 @@ def carry_out(run: Run[PlanType], progress: Progress) -> SeriesResult:
 
 @dataclass(frozen=True)
 class ResolvedRun:
-    """The operation of a run and its entry in the manifest."""
+    """The operation of a run, its entry in the manifest, and warnings for the user."""
 
     operation: SliceOperation
     entry: OperationEntry
+    warnings: list[str]
 
 
 def resolve_operation(
-    request: OperationRequest, sample: Callable[[], SeriesSample], earlier: Manifest | None, progress: Progress
+    request: OperationRequest,
+    sample: Callable[[], SeriesSample],
+    earlier: Manifest | None,
+    *,
+    name: str,
+    progress: Progress,
 ) -> ResolvedRun:
     """Resolve the parameters of an operation: those of the run that is continued, or else measured in the series.
 
@@ -82,18 +88,20 @@ def resolve_operation(
         Reads slices to measure in.
     earlier
         Manifest of the run that is continued; None begins a new one.
+    name
+        Of the series or file, for messages.
     progress
         Gets warnings.
     """
     if earlier:
         parameters = earlier.operation.parameters
         operation = request.restore(parameters)
-        return ResolvedRun(operation, OperationEntry.of(operation.provenance, earlier.operation.measured))
+        return ResolvedRun(operation, OperationEntry.of(operation.provenance, earlier.operation.measured), [])
     resolved = request.resolve(sample())
     for warning in resolved.warnings:
-        progress.message(warning)
+        progress.message(f"{name}: {warning}")
     entry = OperationEntry.of(resolved.operation.provenance, dict(resolved.measured))
-    return ResolvedRun(resolved.operation, entry)
+    return ResolvedRun(resolved.operation, entry, list(resolved.warnings))
 
 
 def other_results(folder: Path, pattern: str, is_same_source: Callable[[Manifest], bool]) -> list[str]:

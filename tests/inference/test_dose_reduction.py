@@ -163,7 +163,10 @@ def test_noise_is_right_at_both_ends_of_a_scan_with_modulated_tube_current(data,
         images = [one.hu for one in own[part]]
         ratios = [
             np.divide(
-                *(measure_noise(of, [one], own[0].pixel_spacing_mm).above(ANATOMY_PER_MM).std for of in (added[part], images))
+                *(
+                    measure_noise(of, [one], own[0].pixel_spacing_mm).above(ANATOMY_PER_MM).std
+                    for of in (added[part], images)
+                )
             )
             for one in uniform_regions(images)
         ]

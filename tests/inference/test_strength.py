@@ -41,7 +41,7 @@ def read(folder: Path) -> tuple[Images, float | None, float | None]:
     """All slices of a series, their pixel spacing and slice thickness."""
     (series,) = discover(folder).series
     slices = [read_slice(file.path) for file in series.slices]
-    return [item.hu for item in slices], slices[0].pixel_mm, slices[0].thickness_mm
+    return [item.hu for item in slices], slices[0].pixel_spacing_mm, slices[0].slice_thickness_mm
 
 
 def test_strength_rises_with_noise_between_its_bounds():
@@ -78,7 +78,10 @@ def test_full_dose_noise_follows_thickness_kernel_and_diameter():
 
 def test_the_law_of_full_dose_noise_fits_scans_of_many_patients(data):
     """Noise of all single slices and of the body series, at the dose they were scanned with."""
-    parts = [([item.hu], item.pixel_mm, item.thickness_mm) for item in map(read_slice, data.glob("ct-singles/*/*.dcm"))]
+    parts = [
+        ([item.hu], item.pixel_spacing_mm, item.slice_thickness_mm)
+        for item in map(read_slice, data.glob("ct-singles/*/*.dcm"))
+    ]
     for name in real_series():
         if not name.startswith(("ge-", "ibsi-")):  # a head, limbs
             images, pixel_mm, thickness_mm = read(data / "ct" / name)
@@ -239,7 +242,7 @@ def test_strength_over_dose_of_many_patients(data):
     for path in first_of_patient.values():
         image = read_slice(path)
         try:
-            table.append(strengths_over_dose([image.hu], image.pixel_mm or 0.7, image.thickness_mm))
+            table.append(strengths_over_dose([image.hu], image.pixel_spacing_mm or 0.7, image.slice_thickness_mm))
         except InputError:
             continue  # too little uniform soft tissue to estimate the scan's photons
     quantiles = np.quantile(table, [0.1, 0.25, 0.5, 0.75, 0.9], axis=0)

@@ -158,10 +158,13 @@ class _Job:
 
     def _files(self, files: Sequence[Path], kind: type[FileRun]) -> RunResult:
         if ignored := self.options.dicom_only():
-            raise InputError(f"expected DICOM, as {', '.join(ignored)} needs, found {files[0].name}", path=self.source)
+            found = "a photograph" if kind is PhotographRun else "a volume"
+            raise InputError(f"expected DICOM, which {', '.join(ignored)} is for, found {found}", path=files[0])
         base = self.source if self.source.is_dir() else self.source.parent
         for file in files:
-            run = kind(self.request, file, self.options, self.output / file.parent.relative_to(base), self._progress)
+            # Names of folders may be a patient's.
+            folder = self.output if self.options.deidentification else self.output / file.parent.relative_to(base)
+            run = kind(self.request, file, self.options, folder, self._progress)
             try:
                 result = carry_out(run, self._progress)
             except InputError as error:

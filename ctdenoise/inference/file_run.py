@@ -29,7 +29,9 @@ from ctdenoise.inference.results import Progress, SeriesResult
 from ctdenoise.inference.run import resolve_operation
 from ctdenoise.inference.strength import sample_indices
 from ctdenoise.io.dicom.archive import OpenedInput
+from ctdenoise.io.images import SUFFIXES as IMAGE_SUFFIXES
 from ctdenoise.io.images import Photograph, read_image
+from ctdenoise.io.volumes import SUFFIXES as VOLUME_SUFFIXES
 from ctdenoise.io.volumes import Volume, read_volume
 from ctdenoise.provenance import as_json_types
 
@@ -80,7 +82,7 @@ class FileRun(ABC):
         if not self.options.deidentification:
             return self.folder / self.source.name
         stem = self.options.deidentification.public_name(self.source)
-        return self.folder / f"{stem}{''.join(self.source.suffixes[-2:])}"
+        return self.folder / f"{stem}{known_suffix(self.source)}"
 
     @property
     def asked(self) -> dict[str, object]:
@@ -259,6 +261,12 @@ class PhotographRun(FileRun):
         )
         self.progress.advance()
         return result.image
+
+
+def known_suffix(path: Path) -> str:
+    """Return the part of a name that says its format; any other part may be a patient's name."""
+    known = sorted((*VOLUME_SUFFIXES, *IMAGE_SUFFIXES), key=len, reverse=True)
+    return next((suffix for suffix in known if path.name.lower().endswith(suffix)), "")
 
 
 def manifest_path(target: Path) -> Path:

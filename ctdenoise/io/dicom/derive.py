@@ -13,8 +13,9 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom.derivation import CAUTION, Derivation, append_description, source_reference
+from ctdenoise.io.dicom.derived_frames import describe_frames
 from ctdenoise.io.dicom.encode import encode
-from ctdenoise.io.dicom.enhanced import describe_frames, is_enhanced
+from ctdenoise.io.dicom.enhanced import is_enhanced
 from ctdenoise.io.dicom.pixels import CTSlice, StoredPixels
 from ctdenoise.version import __version__
 

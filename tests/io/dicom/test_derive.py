@@ -13,17 +13,21 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 import ctdenoise
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import Derivation, derive_slice, read_slice, write_slice
+from ctdenoise.io.dicom.deidentify import Deidentification
+from ctdenoise.io.dicom.derivation import DicomOutput
 from ctdenoise.io.dicom.pixels import StoredPixels
+from ctdenoise.provenance import Provenance
 from tests.conftest import Edit, make_series
 
-DERIVATION = Derivation(
+PROVENANCE = Provenance(
     name="ct-lowdose",
-    identity="ab" * 32,
-    done="denoised",
-    summary="Denoised slice by slice, model ct-lowdose, strength 0.75",
-    series_offset=1000,
-    time=datetime(2026, 5, 6, 7, 8, 9),
+    version="1.2.3",
+    parameters={"model": "ab" * 32, "strength": 0.75, "environment": {"engine": "eager"}},
+    label="denoised",
+    description="Denoised slice by slice, model ct-lowdose, strength 0.75",
+    series_number_offset=1000,
 )
+DERIVATION = Derivation(provenance=PROVENANCE, output=DicomOutput(), time=datetime(2026, 5, 6, 7, 8, 9))
 
 
 def derive(folder: Path, edit: Edit | None = None) -> tuple[Dataset, Dataset]:
@@ -47,22 +51,54 @@ def test_identity_is_new_and_context_is_the_sources(tmp_path):
     assert derived.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
 
 
+def instance_uid(derivation: Derivation, source_uid: str = "1.2.3", *, add: int = 0, slope: float = 1) -> str:
+    pixels = StoredPixels(np.arange(12, dtype=np.int16).reshape(3, 4) + np.int16(add), clipped=0)
+    return derivation.instance_uid(source_uid, pixels, np.array([slope, -1024]))
+
+
 @pytest.mark.parametrize(
-    "change",
+    "parameters", [{"strength": 0.5}, {"model": "cd" * 32}, {"environment": {"engine": "openvino"}}, {"seed": 1}]
+)
+def test_uids_follow_from_every_parameter_of_the_operation(parameters):
+    changed = replace(PROVENANCE, parameters={**PROVENANCE.parameters, **parameters})
+    other = replace(DERIVATION, provenance=changed)
+    assert other.series_uid("1.2.3") != DERIVATION.series_uid("1.2.3")
+    assert instance_uid(other) != instance_uid(DERIVATION)
+
+
+@pytest.mark.parametrize(
+    "options",
     [
-        {"identity": "cd" * 32},
         {"transfer_syntax": "rle"},
         {"classic": True},
         {"drop_private": True},
-        {"deidentify": True},
+        {"deidentification": Deidentification()},
+        {"deidentification": Deidentification(patient_id="7")},
         {"salt": "0"},
     ],
 )
-def test_uids_follow_from_source_process_and_options(change):
-    uid = DERIVATION.uid("1.2.3")
-    assert replace(DERIVATION, time=datetime(2027, 1, 1), name="renamed").uid("1.2.3") == uid
-    assert DERIVATION.uid("1.2.4") != uid
-    assert replace(DERIVATION, **change).uid("1.2.3") != uid
+def test_uids_follow_from_the_output_options(options):
+    other = replace(DERIVATION, output=DicomOutput(**options))
+    assert other.series_uid("1.2.3") != DERIVATION.series_uid("1.2.3")
+    assert instance_uid(other) != instance_uid(DERIVATION)
+
+
+def test_uids_do_not_depend_on_time_and_wording():
+    reworded = replace(PROVENANCE, label="cleaned", description="Cleaned", series_number_offset=5)
+    other = replace(DERIVATION, provenance=reworded, time=datetime(2027, 1, 1))
+    assert other.series_uid("1.2.3") == DERIVATION.series_uid("1.2.3")
+    assert instance_uid(other) == instance_uid(DERIVATION)
+
+
+def test_the_instance_uid_follows_from_source_pixels_and_rescale():
+    uids = {
+        instance_uid(DERIVATION),
+        instance_uid(DERIVATION, "1.2.4"),
+        instance_uid(DERIVATION, add=1),
+        instance_uid(DERIVATION, slope=2),
+    }
+    assert len(uids) == 4
+    assert instance_uid(DERIVATION) in uids
 
 
 def test_history_is_told(tmp_path):
@@ -204,4 +240,4 @@ def test_an_image_with_burned_in_text_is_not_called_deidentified(tmp_path):
     pixels = StoredPixels(source.stored, 0)
     assert derive_slice(source, pixels, DERIVATION).BurnedInAnnotation == "YES"
     with pytest.raises(InputError, match=r"BurnedInAnnotation \(0028,0301\)"):
-        derive_slice(source, pixels, replace(DERIVATION, deidentify=True))
+        derive_slice(source, pixels, replace(DERIVATION, output=DicomOutput(deidentification=Deidentification())))

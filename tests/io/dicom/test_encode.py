@@ -25,7 +25,8 @@ from pydicom.uid import (
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import read_slice, write_slice
-from ctdenoise.io.transfer_syntax import TransferSyntax, encode, resolve_transfer_syntax
+from ctdenoise.io.dicom.encode import encode, resolve_transfer_syntax
+from ctdenoise.io.transfer_syntax import TransferSyntax
 from tests.conftest import REPOSITORY, make_series
 
 EXPECTED = {

@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from ctdenoise.cli import benchmark, datasets, demo, denoise, evaluate, features, inspect, models, simulate, train
+from ctdenoise.cli import (
+    benchmark,
+    bundle,
+    datasets,
+    demo,
+    denoise,
+    evaluate,
+    features,
+    inspect,
+    models,
+    simulate,
+    train,
+)
 from ctdenoise.errors import InputError
 from ctdenoise.version import __version__
 
@@ -28,6 +40,7 @@ app.command()(demo.demo)
 app.command()(benchmark.benchmark)
 app.command(context_settings=train.PASS_ON)(train.train)
 app.command(context_settings=train.PASS_ON)(train.export)
+app.command()(bundle.bundle)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")
 

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+import openvino
 import pytest
 import torch
-from monai.bundle import create_workflow, verify_net_in_out
+from monai.apps.utils import HashCheckError
+from monai.bundle import (
+    create_workflow,
+    download_large_files,
+    load,
+    verify_metadata,
+    verify_net_in_out,
+)
 from PIL import Image
 
+from ctdenoise.errors import InputError
 from ctdenoise.inference import Denoiser
 from ctdenoise.io.dicom import discover, read_slice
-from ctdenoise.models import NetworkConfig, zoo
+from ctdenoise.models import NetworkConfig, build_network, zoo
+from ctdenoise.training.bundle import write_bundle
 from tests.conftest import make_series
-from tests.training.test_bundle import BUNDLES, PIPELINES, SMALL, patients, photographs
+from tests.models.test_zoo import DESCRIPTION
+from tests.training.test_bundle import BUNDLES, PIPELINES, SMALL, call, patients, photographs
 
 
 def config(name: str, file: str = "inference") -> str:
@@ -143,3 +159,144 @@ def test_real_series_come_out_as_the_denoiser_gives_them(tmp_path, data):
     assert image.padding.any()
     np.testing.assert_allclose(found[~image.padding], expected[~image.padding], atol=0.05)
     np.testing.assert_array_equal(found[image.padding], image.stored[image.padding] * image.slope + image.intercept)
+
+
+SMALL_LAYOUTS: dict[str, dict[str, Any]] = {
+    "ct_lowdose": {"encoder": "resnet18", "residual": 9},
+    "ct_lowdose_lite": {"architecture": "lite", "residual": 9},
+    "natural_gaussian": {"encoder": "resnet18", "out_channels": 3},
+    "natural_lite": {"architecture": "lite", "out_channels": 3, "level_equivariant": True},
+    "natural_srgb": {"encoder": "resnet18", "out_channels": 3, "residual": 9},
+}
+
+
+def small_model(name: str, folder: Path) -> torch.nn.Module:
+    """Write a model folder of the bundle's kind with a small network that changes images."""
+    layout = SMALL_LAYOUTS[name]
+    network = build_network(NetworkConfig(**layout), seed=0).eval()
+    for key, values in network.named_parameters():
+        if key.endswith("last.weight"):
+            torch.nn.init.normal_(values, std=0.01)
+    encoder = f"random-{layout['encoder']}" if "encoder" in layout else None
+    hu_range = (-1024, 3072) if name.startswith("ct") else None
+    fields = {**DESCRIPTION, "network": layout, "encoder_name": encoder, "hu_range": hu_range}
+    zoo.save_model(network, folder, **fields, dtype="float32")
+    return network
+
+
+@pytest.fixture(params=BUNDLES)
+def written(request, tmp_path) -> tuple[str, Path, torch.nn.Module]:
+    """A bundle written to the folder of its name, with a small model."""
+    name = request.param
+    network = small_model(name, tmp_path / "model")
+    write_bundle(name, tmp_path / "zoo" / name, model=tmp_path / "model")
+    return name, tmp_path / "zoo" / name, network
+
+
+def agree(network: Any, other: Any, channels: int) -> None:
+    for rows, columns in ((16, 16), (48, 80), (64, 32)):
+        image = torch.rand(2, channels, rows, columns)
+        with torch.inference_mode():
+            torch.testing.assert_close(other(image), network(image), rtol=0, atol=1e-4)
+
+
+def channels_of(name: str) -> int:
+    return 1 if name.startswith("ct") else 3
+
+
+def test_monai_loads_the_network_that_is_in_the_bundle(written, tmp_path, monkeypatch, caplog):
+    """By either configuration and from any working directory; all variables, none left as initialised."""
+    name, folder, network = written
+    monkeypatch.chdir(tmp_path)
+    for kind in ("train", "inference"):
+        loaded = load(name, bundle_dir=folder.parent, workflow_type=kind, device="cpu")
+        state = loaded.state_dict()
+        assert state.keys() == network.state_dict().keys()
+        assert all(torch.equal(state[key], value) for key, value in network.state_dict().items()), kind
+        agree(network, loaded.eval(), channels_of(name))
+    script, metadata, _ = load(name, bundle_dir=folder.parent, load_ts_module=True, device="cpu")
+    agree(network, script, channels_of(name))
+    assert metadata["version"]
+
+
+def test_a_written_bundle_passes_the_checks_of_the_model_zoo(written):
+    _, folder, _ = written
+    metadata = json.loads((folder / "configs" / "metadata.json").read_text())
+    assert metadata["version"] in metadata["changelog"]
+    assert metadata["model"]["sha256"] == zoo.verify(folder / "models").sha256
+    verify_metadata(meta_file=str(folder / "configs/metadata.json"), filepath=str(folder / "metadata_schema.json"))
+    for kind in ("train", "inference"):
+        verify_net_in_out(
+            "network_def",
+            meta_file=str(folder / "configs/metadata.json"),
+            config_file=str(folder / f"configs/{kind}.json"),
+            bundle_root=str(folder),
+            device="cpu",
+        )
+    for part in ("LICENSE", "docs/README.md", "docs/data_license.txt", "large_files.yml"):
+        assert (folder / part).is_file()
+    download_large_files(str(folder))  # all are there, with the SHA-256 that is listed
+    (folder / "models" / "decoder.safetensors").write_bytes(b"damaged")
+    with pytest.raises(HashCheckError):
+        download_large_files(str(folder))
+
+
+def test_documented_exports_agree_with_the_network_at_any_size(written):
+    name, folder, network = written
+    readme = (folder / "docs/README.md").read_text().replace("\\\n", "")
+    for line in re.findall(r"^python -m monai\.bundle \w+_export .*$", readme, re.MULTILINE):
+        call("monai.bundle", *shlex.split(line)[3:], cwd=folder)
+    agree(network, torch.jit.load(folder / "models/model.ts"), channels_of(name))
+    precision = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    compiled = openvino.Core().compile_model(folder / "models/model.onnx", "CPU", precision)
+    agree(network, lambda image: torch.from_numpy(compiled(image.numpy())[0]), channels_of(name))
+
+
+def test_a_copied_bundle_denoises_from_its_own_folder(tmp_path):
+    """By command line, as its README says, with the weights that are in it."""
+    small_model("ct_lowdose", tmp_path / "model")
+    call("ctdenoise", "bundle", "ct_lowdose", "-o", "first", "--model", "model", cwd=tmp_path)
+    moved = shutil.move(tmp_path / "first", tmp_path / "elsewhere")
+    shutil.rmtree(tmp_path / "model")
+    make_series(tmp_path / "in", slices=2)
+    given = ("--config_file", "configs/inference.json", "--input_dir", str(tmp_path / "in"), "--output_dir", "out")
+    call("monai.bundle", "run", *given, "--strength", "1.0", cwd=moved)
+    assert len(list((moved / "out").rglob("*.dcm"))) == 2
+    (manifest,) = (moved / "out").rglob("manifest.json")
+    assert zoo.verify(moved / "models").sha256[:12] in manifest.read_text()
+
+
+def test_a_bundle_is_not_written_over_another_or_with_a_model_of_another_kind(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="expected a new or empty folder"):
+        write_bundle("ct_lowdose", tmp_path / "there")
+    with pytest.raises(InputError, match="expected a model for CT, found one for photographs"):
+        write_bundle("ct_lowdose", tmp_path / "new", model="natural-gaussian")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_truncated_file_fails_the_run_and_the_rest_is_done(tmp_path):
+    make_series(tmp_path / "in", slices=4)
+    victim = sorted((tmp_path / "in").iterdir())[1]
+    victim.write_bytes(victim.read_bytes()[:-1500])
+    given = ("--config_file", "configs/inference.json", "--input_dir", str(tmp_path / "in"))
+    command = [sys.executable, "-m", "monai.bundle", "run", *given, "--output_dir", str(tmp_path / "out")]
+    result = subprocess.run(command, cwd=PIPELINES / "ct_lowdose_lite", capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert victim.name in result.stderr
+    assert "1 could not be processed, the rest is done" in result.stderr
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 3
+    # The evaluator takes whole volumes: it refuses one that is not whole.
+    flow = workflow("ct_lowdose_lite", input_dir=str(tmp_path / "in"), output_dir=str(tmp_path / "volume"))
+    with pytest.raises(RuntimeError) as error:
+        flow.evaluator.run()
+    assert victim.name in str(error.getrepr(chain=True))
+
+
+def test_misspelled_options_are_refused_where_monai_lets_a_bundle_check(tmp_path):
+    checked = {"config_file": config("ct_lowdose_lite"), "workflow_type": "inference"}
+    checked |= {"workflow_name": "ctdenoise.training.workflow.CheckedWorkflow"}
+    with pytest.raises(InputError, match="--strenght: expected a key of the configuration"):
+        create_workflow(**checked, strenght=0.5)
+    assert create_workflow(**checked, **{"network#residual": 9}, strength=0.5).check_properties() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,8 @@ def bundle(
     """Write a MONAI bundle with its model, to be copied to another machine or given to a model zoo."""
     from ctdenoise.training.bundle import write_bundle
 
+    # torch says that tracing is deprecated, which MONAI needs, and that the number of channels is fixed, which it is.
+    warnings.filterwarnings("ignore", module=r"torch(\.|$)|ctdenoise(\.|$)")
     description = write_bundle(pipeline, output, model=model)
     if as_json:
         print_json(asdict(description))

@@ -61,6 +61,9 @@ def find_ct(path: str | Path) -> list[Item]:
     damaged = [note for note in found.skipped if note.failed and not is_volume(note.path)]
     if damaged:
         raise InputError(damaged[0].reason, path=damaged[0].path, hint=_RUN_INSTEAD)
+    others = sum(not is_volume(note.path) for note in found.skipped)
+    if others:
+        _LOG.warning("%s: %d files are no CT slices and are left out; ctdenoise inspect says why", path, others)
     items = [{"image": [str(file.path) for file in series.slices]} for series in found.series]
     if not items and not volumes:
         raise InputError("expected CT series or volumes, found none", path=path)

@@ -252,8 +252,19 @@ def test_documented_exports_agree_with_the_network_at_any_size(written):
     agree(network, lambda image: torch.from_numpy(compiled(image.numpy())[0]), channels_of(name))
 
 
+#: Loads the network of a bundle where ctdenoise is not installed.
+MONAI_ALONE = """
+import sys
+sys.modules["ctdenoise"] = None
+import torch
+from monai.bundle import load
+network, _, _ = load("elsewhere", bundle_dir=".", load_ts_module=True, device="cpu")
+print(network(torch.rand(1, 1, 48, 32)).shape)
+"""
+
+
 def test_a_copied_bundle_denoises_from_its_own_folder(tmp_path):
-    """By command line, as its README says, with the weights that are in it."""
+    """By command line, as its README says, with the weights that are in it; MONAI alone loads the network."""
     small_model("ct_lowdose", tmp_path / "model")
     call("ctdenoise", "bundle", "ct_lowdose", "-o", "first", "--model", "model", cwd=tmp_path)
     moved = shutil.move(tmp_path / "first", tmp_path / "elsewhere")
@@ -264,6 +275,10 @@ def test_a_copied_bundle_denoises_from_its_own_folder(tmp_path):
     assert len(list((moved / "out").rglob("*.dcm"))) == 2
     (manifest,) = (moved / "out").rglob("manifest.json")
     assert zoo.verify(moved / "models").sha256[:12] in manifest.read_text()
+    alone = subprocess.run(
+        [sys.executable, "-c", MONAI_ALONE], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "torch.Size([1, 1, 48, 32])" in alone.stdout
 
 
 def test_a_bundle_is_not_written_over_another_or_with_a_model_of_another_kind(tmp_path):

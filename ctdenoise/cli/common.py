@@ -14,8 +14,6 @@ import typer
 
 if TYPE_CHECKING:
     from ctdenoise.inference.results import Progress, RunResult, SeriesResult
-    from ctdenoise.io.dicom.deidentify import Deidentification
-    from ctdenoise.io.dicom.discover import Skipped
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -83,9 +81,9 @@ def show_progress(as_json: bool) -> Iterator[Progress]:
         yield Shown()
 
 
-def print_outcome(outcome: RunResult, as_json: bool, deidentification: Deidentification | None = None) -> typer.Exit:
+def print_outcome(outcome: RunResult, as_json: bool) -> typer.Exit:
     """Print what became of a run, and return the exit of the command."""
-    skipped = [(_shown(s, deidentification), s) for s in outcome.skipped]
+    skipped = [(s.name, s) for s in outcome.skipped]
     if as_json:
         print_json(
             {
@@ -112,10 +110,6 @@ def print_skipped(skipped: Sequence[tuple[str, str]], *, everything: bool = Fals
             print(f"skipped {name}: {reason}", file=sys.stderr)
         if not everything and len(names) > 1:
             print(f"  and {len(names) - 1} more for the same reason", file=sys.stderr)
-
-
-def _shown(skipped: Skipped, deidentification: Deidentification | None) -> str:
-    return deidentification.public_name(skipped.path) if deidentification else skipped.name
 
 
 def _print_result(result: SeriesResult) -> None:

@@ -151,10 +151,10 @@ def run(
                 source, output, model=denoiser, options=options, progress=progress, on_result=_report_writer(report)
             )
     except InputError as error:
-        raise _without_names(error, deidentification) from None
+        raise _without_names(error, output, deidentification) from None
     except KeyboardInterrupt:
         raise interrupted() from None
-    raise print_outcome(outcome, as_json, deidentification)
+    raise print_outcome(outcome, as_json)
 
 
 def _report_writer(wanted: bool) -> ResultHandler | None:
@@ -210,8 +210,10 @@ def _deidentification(
     return Deidentification(patient_id=patient_id, patient_name=patient_name, key=key, shift_dates=shift_dates)
 
 
-def _without_names(error: InputError, deidentification: Deidentification | None) -> InputError:
-    """Return an error whose path shows no file name, which may be a patient's."""
-    if deidentification is None or error.path is None:
+def _without_names(error: InputError, output: Path, deidentification: Deidentification | None) -> InputError:
+    """Return an error that shows no name of an input file or folder, which may be a patient's."""
+    path = error.path
+    if deidentification is None or path is None or path == output or path.is_relative_to(output):
         return error
-    return InputError(error.problem, path=deidentification.public_name(error.path), hint=error.hint)
+    shown = deidentification.public_name(path) if path.is_file() else "INPUT"
+    return InputError(error.problem, path=shown, hint=error.hint)

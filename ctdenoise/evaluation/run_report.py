@@ -37,6 +37,10 @@ def write_run_report(result: SeriesResult, source: Series | Path, input_path: Pa
         _write(stack, result, path)
     except InputError as error:
         return [Skipped(path, f"no report: {error.reason}")]
+    except OSError:
+        raise
+    except Exception as error:  # a header or an image that measuring cannot cope with; the result itself is complete
+        return [Skipped(path, f"no report: {type(error).__name__} while measuring")]
     return []
 
 

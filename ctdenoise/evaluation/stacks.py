@@ -179,7 +179,8 @@ def series_stack(series: Series, path: Path) -> Stack:
             if header.get("ImageOrientationPatient"):
                 row, column = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
                 normal = tuple(float(x) for x in np.cross(row, column))
-        sources = [str(item.ReferencedSOPInstanceUID) for item in header.get("SourceImageSequence") or ()]
+        references = (item.get("ReferencedSOPInstanceUID") for item in header.get("SourceImageSequence") or ())
+        sources = [str(uid) for uid in references if uid]
         for frame in range(file.frames):
             mark = f"#{frame}" if file.enhanced else ""
             uids = frozenset(uid + mark for uid in (file.uid, *sources))

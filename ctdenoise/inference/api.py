@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctdenoise.errors import InputError
@@ -108,7 +108,7 @@ class _Job:
         self._skipped: list[Skipped] = []
         if self.source.is_dir() and self.output.resolve().is_relative_to(self.source.resolve()):
             raise InputError(
-                f"the output must not be inside the input, {self.source}",
+                "the output must not be inside the input",
                 path=self.output,
                 hint="choose another folder",
             )
@@ -133,7 +133,7 @@ class _Job:
         with opened(tree) as files:
             found = discover(files)
             chosen = [s for s in found.series if self.options.series in (None, s.uid, str(s.number))]
-            skipped = [s for s in found.skipped if not is_volume(s.path)] if volumes else list(found.skipped)
+            skipped = [self._note(s) for s in found.skipped if not (volumes and is_volume(s.path))]
             if not chosen and not volumes:
                 raise _nothing_to_do(self.source, self.options.series, found.series, skipped)
             if self.options.deidentification:
@@ -152,7 +152,7 @@ class _Job:
         try:
             result = carry_out(run, self._progress)
         except InputError as error:
-            self._skipped.append(failed_alone(error, series.slices[0].path, only_one=only_one))
+            self._skipped.append(self._note(failed_alone(error, series.slices[0].path, only_one=only_one)))
             return
         self._finish(result, series)
 
@@ -168,10 +168,15 @@ class _Job:
             try:
                 result = carry_out(run, self._progress)
             except InputError as error:
-                self._skipped.append(failed_alone(error, file, only_one=len(files) == 1))
+                self._skipped.append(self._note(failed_alone(error, file, only_one=len(files) == 1)))
                 continue
             self._finish(result, file)
         return RunResult(self._results, tuple(self._skipped))
+
+    def _note(self, skipped: Skipped) -> Skipped:
+        """Return a note of a file under a name without a patient's, while the file can be read."""
+        deidentification = self.options.deidentification
+        return replace(skipped, name=deidentification.public_name(skipped.path)) if deidentification else skipped
 
     def _finish(self, result: SeriesResult, source: Series | Path) -> None:
         self._results.append(result)

@@ -109,7 +109,13 @@ def opened(source: Path) -> Iterator[OpenedInput]:
                     with archive.open(entry) as packed, path.open("wb") as unpacked:
                         shutil.copyfileobj(packed, unpacked)
         except (zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
-            raise InputError(f"expected a zip archive, found: {error}", path=source) from error
+            # Not the error's text, which names entries: these may be a patient's.
+            found = "an encrypted one" if "encrypted" in str(error) else f"a damaged one ({type(error).__name__})"
+            raise InputError(
+                f"expected a zip archive that can be unpacked, found {found}",
+                path=source,
+                hint="unpack it with another program and give the folder",
+            ) from error
         yield OpenedInput(Path(folder), names)
 
 

@@ -81,6 +81,6 @@ def read_header(path: Path) -> Dataset:
             raise InputError("expected a value, found none", path=path, tag=f"{keyword} {Tag(keyword)}")
     if sop_class == CTImageStorage and int(header.get("NumberOfFrames") or 1) != 1:
         raise InputError(
-            f"expected one frame, found {header.NumberOfFrames}", path=path, tag="NumberOfFrames (0028,0008)"
+            f"expected one frame, found {int(header.NumberOfFrames)}", path=path, tag="NumberOfFrames (0028,0008)"
         )
     return header

@@ -151,7 +151,8 @@ def _read_slice(dataset: Dataset, path: Path) -> CTSlice:
         found = dataset.get(keyword)
         if found not in allowed:
             expected = " or ".join(map(str, allowed))
-            raise InputError(f"expected {expected}, found {found}", path=path, tag=f"{keyword} {tag}")
+            shown = found if isinstance(found, int) else "none" if found is None else "another value"
+            raise InputError(f"expected {expected}, found {shown}", path=path, tag=f"{keyword} {tag}")
     bits_stored, high_bit = int(dataset.BitsStored), int(dataset.get("HighBit", dataset.BitsStored - 1))
     if high_bit != bits_stored - 1:
         # PS3.5 section 8.1.1; decoders differ in what they make of anything else.
@@ -211,7 +212,7 @@ def _decode(dataset: Dataset, path: Path) -> NDArray[np.integer]:
         else:
             hint = "the file may be truncated; check it with another viewer and export it again"
         raise InputError(
-            f"pixel data in {syntax.name} cannot be decoded: {' '.join(str(error).split())}",
+            f"pixel data in {syntax.name} cannot be decoded ({type(error).__name__})",
             path=path,
             tag="PixelData (7FE0,0010)",
             hint=hint,

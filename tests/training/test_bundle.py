@@ -187,8 +187,8 @@ def test_a_baseline_trains_by_the_same_configuration_and_denoises_ct(tmp_path):
     bundle("ct_lowdose", "run", *given, "--output_dir", str(tmp_path / "clean"))
     (manifest,) = (tmp_path / "clean").rglob("manifest.json")
     content = json.loads(manifest.read_text())
-    assert content["model"]["sha256"] == zoo.verify(tmp_path / "model").sha256
-    assert "encoder" not in content["model"]
+    assert content["operation"]["parameters"]["model"]["sha256"] == zoo.verify(tmp_path / "model").sha256
+    assert "encoder" not in content["operation"]["parameters"]["model"]
     assert len(content["slices"]) == 2
 
 

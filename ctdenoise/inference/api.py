@@ -141,7 +141,10 @@ class _Job:
             names = FileNames(files, self.options.deidentification)
             for series in chosen:
                 self._series(series, names, tuple(skipped), only_one=len(chosen) + len(volumes) == 1)
-        if volumes:
+        if volumes and chosen and (ignored := self.options.dicom_only()):
+            reason = f"a volume, and {', '.join(ignored)} is for DICOM"
+            self._skipped += [self._note(Skipped(file, reason)) for file in volumes]
+        elif volumes:
             self._files(volumes, VolumeRun)
         return RunResult(self._results, (*skipped, *self._skipped))
 

@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,19 @@ class FileRun(ABC):
     folder: Path
     progress: Progress
 
-    @property
+    @cached_property
+    def content(self) -> Any:
+        """The source as it was read."""
+        return self.read()
+
+    @cached_property
     def target(self) -> Path:
         """The derived file: named as the source, or by its content with de-identification."""
         if not self.options.deidentification:
             return self.folder / self.source.name
-        stem = self.options.deidentification.public_name(self.source)
-        return self.folder / f"{stem}{known_suffix(self.source)}"
+        # Of the content: the header of a volume in two files may be that of another volume, too.
+        digest = self.content.content_sha256()
+        return self.folder / f"sha256-{digest[:12]}{known_suffix(self.source)}"
 
     @property
     def asked(self) -> dict[str, object]:
@@ -96,7 +103,7 @@ class FileRun(ABC):
 
     def plan(self) -> FilePlan | SeriesResult:
         """Read the source, compare it with the source of an earlier result, and resolve the operation."""
-        source = self.read()
+        source = self.content
         entry = SourceEntry(
             kind=self.kind, slices=self.slices(source), file=self.shown_name(), sha256=source.content_sha256()
         )

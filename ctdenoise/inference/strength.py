@@ -31,6 +31,8 @@ DOSES = (1.0, 0.1)
 DIAMETER_EXPONENT = 0.3
 #: Pixel spacing and slice thickness that are assumed where the source does not give them, mm.
 ASSUMED_PIXEL_MM, ASSUMED_THICKNESS_MM = 0.7, 2.5
+#: Natural logarithm of the largest ratio of noise to full-dose noise, and of its inverse, that is distinguished.
+LARGEST_EXCESS = 5.0
 #: Mean noise frequency from which on a kernel is sharp (bone, lung), cycles per mm, and strength from which on a sharp
 #: kernel is warned of.
 SHARP_PER_MM, SHARP_STRENGTH = 0.42, 0.5
@@ -103,7 +105,8 @@ def automatic_strength(
         _positive(noise.std) / full_dose_noise(thickness, noise.mean_frequency, water_equivalent_diameter(image, pixel))
         for image, noise in found
     ]
-    excess = float(np.median(np.log(ratios)))
+    # Values that cannot be HU, such as a missing-data value of 1e30, give ratios without a finite logarithm.
+    excess = float(np.clip(np.nan_to_num(np.median(np.log(ratios))), -LARGEST_EXCESS, LARGEST_EXCESS))
     strength = round(expected_strength(excess), 2)
     std = float(np.median([noise.std for _, noise in found]))
     frequency = float(np.median([noise.mean_frequency for _, noise in found]))

@@ -18,11 +18,15 @@ from torch.nn import functional as F
 #: Takes and returns ``[B, C, H, W]`` of any size.
 Network = Callable[[Tensor], Tensor]
 
-#: Steps whose results are averaged where the noise is correlated. One step of 3 pixels leaves noise that was averaged
-#: over 3 × 3 pixels white; the mean of both steps has less of the pattern that each leaves.
-PIXEL_SHUFFLE_STEPS = (2, 3)
-#: Autocorrelation at a distance of one pixel above which noise counts as correlated.
-CORRELATED = 0.3
+#: Autocorrelation at a distance of one pixel from which noise counts as correlated. Measured with natural-lite on 22
+#: photographs that it was not trained on: white noise (Gaussian, Poisson, speckle) at most 0.03, noise averaged over
+#: 3 × 3 pixels at least 0.31, demosaiced noise at least 0.14.
+CORRELATED = 0.1
+#: Relative noise below which an image is not split, because sub-images cost more detail than correlated noise does.
+#: The same photographs without added noise have at most 0.043.
+LEAST_RELATIVE_NOISE = 0.05
+#: Relative noise from which lost detail matters least: the whole image is then left out of the mean.
+STRONG_RELATIVE_NOISE = 0.12
 #: Side of the windows in which noise is measured, in pixels.
 _WINDOW = 8
 #: Share of the windows that is used: those with the least structure.
@@ -37,16 +41,22 @@ class NoiseCorrelation:
     ----------
     autocorrelation
         At a distance of one pixel, in [-1, 1]; 0 is white noise.
+    relative_noise
+        Standard deviation of what the network takes away from the whole image, divided by the image's own.
     pixel_shuffle
-        Steps whose results were averaged; empty where the network saw the image as it is.
+        Steps whose results were averaged, 1 being the whole image; empty where the network saw that alone.
     """
 
     autocorrelation: float
+    relative_noise: float
     pixel_shuffle: tuple[int, ...]
 
 
 def denoise_correlated_noise(network: Network, image: Tensor) -> tuple[Tensor, NoiseCorrelation]:
     """Denoise a photograph, by pixel-shuffle if its noise is spatially correlated.
+
+    None of the measurements depends on the scale of the image: with a level-equivariant network, the result of
+    ``a * image`` is `a` times that of `image`.
 
     Parameters
     ----------
@@ -62,10 +72,21 @@ def denoise_correlated_noise(network: Network, image: Tensor) -> tuple[Tensor, N
     """
     denoised = network(image)
     autocorrelation = noise_autocorrelation(image, denoised)
-    if autocorrelation < CORRELATED:
-        return denoised, NoiseCorrelation(autocorrelation, ())
-    results = [denoise_sub_images(network, image, step) for step in PIXEL_SHUFFLE_STEPS]
-    return torch.stack(results).mean(dim=0), NoiseCorrelation(autocorrelation, PIXEL_SHUFFLE_STEPS)
+    contrast = float(image.float().std(correction=0))
+    relative_noise = float((image - denoised).float().std(correction=0)) / contrast if contrast else 0.0
+    steps = _steps(autocorrelation, relative_noise)
+    if steps:
+        results = [denoised if step == 1 else denoise_sub_images(network, image, step) for step in steps]
+        # In float64, because in float32 a third of three times a value is not always the value.
+        denoised = torch.stack(results).double().mean(dim=0).to(image.dtype)
+    return denoised, NoiseCorrelation(autocorrelation, relative_noise, steps)
+
+
+def _steps(autocorrelation: float, relative_noise: float) -> tuple[int, ...]:
+    """Choose the steps whose results are averaged; every third pixel of noise averaged over 3 × 3 pixels is white."""
+    if autocorrelation < CORRELATED or relative_noise < LEAST_RELATIVE_NOISE:
+        return ()
+    return (2, 3) if relative_noise >= STRONG_RELATIVE_NOISE else (1, 2, 3)
 
 
 def noise_autocorrelation(image: Tensor, denoised: Tensor) -> float:

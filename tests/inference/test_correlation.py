@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from ctdenoise.inference.correlation import (
-    CORRELATED,
-    PIXEL_SHUFFLE_STEPS,
+    NoiseCorrelation,
     denoise_correlated_noise,
     denoise_sub_images,
     noise_autocorrelation,
@@ -33,6 +34,11 @@ def psnr(image: torch.Tensor, clean: torch.Tensor) -> float:
     return float(-10 * ((image.clamp(0, 1) - clean) ** 2).mean().log10())
 
 
+def decision(image: torch.Tensor, denoised: torch.Tensor) -> NoiseCorrelation:
+    """Return what is decided about an image that the network denoises to `denoised`."""
+    return denoise_correlated_noise(lambda x: denoised if x.shape == image.shape else x, image)[1]
+
+
 @pytest.mark.parametrize("step", [1, 2, 3, 5])
 @pytest.mark.parametrize("shape", [(1, 3, 37, 50), (3, 1, 12, 12), (2, 3, 1, 7)])
 def test_an_identity_gives_the_very_image(step, shape):
@@ -40,12 +46,32 @@ def test_an_identity_gives_the_very_image(step, shape):
     assert torch.equal(denoise_sub_images(lambda x: x, image, step), image)
 
 
-def test_an_identity_gives_the_very_image_where_noise_counts_as_correlated(monkeypatch):
-    monkeypatch.setattr("ctdenoise.inference.correlation.CORRELATED", -1.0)
+@pytest.mark.parametrize("steps", [(1, 2, 3), (2, 3), ()])
+def test_an_identity_gives_the_very_image_whatever_is_averaged(steps, monkeypatch):
+    monkeypatch.setattr("ctdenoise.inference.correlation._steps", lambda *_: steps)
     image = torch.rand(1, 3, 41, 64)
     clean, record = denoise_correlated_noise(lambda x: x, image)
-    assert record.pixel_shuffle == PIXEL_SHUFFLE_STEPS
+    assert (record.relative_noise, record.pixel_shuffle) == (0.0, steps)
+    assert clean.dtype == torch.float32
     assert torch.equal(clean, image)
+
+
+def square_in_noise(std: float, side: int) -> torch.Tensor:
+    image = torch.full((1, 3, 192, 192), 0.2)
+    image[..., 64:128, 64:128] = 0.8
+    return image + std * box_noise(*image.shape, side=side)
+
+
+@pytest.mark.parametrize(
+    ("std", "side", "steps"),
+    [(0.05, 1, ()), (0.3, 1, ()), (0.02, 3, ()), (0.05, 3, (1, 2, 3)), (0.3, 3, (2, 3))],
+)
+@pytest.mark.parametrize("scale", [0.1, 1, 10])
+def test_the_steps_follow_correlation_and_strength_of_the_noise_at_any_scale(std, side, steps, scale):
+    clean = torch.full((1, 3, 192, 192), 0.2)
+    clean[..., 64:128, 64:128] = 0.8
+    noisy = clean + std * box_noise(*clean.shape, side=side)
+    assert decision(scale * noisy, scale * clean).pixel_shuffle == steps
 
 
 def test_each_sub_image_holds_every_third_pixel_of_all_channels():
@@ -82,7 +108,8 @@ def test_clipped_regions_do_not_hide_the_noise():
 def test_images_too_small_to_measure_count_as_white(size):
     image = torch.rand(1, 3, *size)
     _, record = denoise_correlated_noise(lambda x: 0.9 * x, image)
-    assert (record.autocorrelation, record.pixel_shuffle) == (0.0, ())
+    assert record.autocorrelation == 0
+    assert record.pixel_shuffle == ()
 
 
 @pytest.fixture(scope="module")
@@ -95,18 +122,19 @@ def network():
 def photographs(data):
     items = load_data("own-photos", data / "natural" / "bsds432")["validation"]
     assert len(items) == 22
-    return [read_image(item["image"]).values[:224, :224] for item in items]
+    return [read_image(Path(item["image"])).values[:224, :224] for item in items]
+
+
+def as_tensor(photograph: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(photograph.transpose(2, 0, 1).copy())[None]
 
 
 @pytest.mark.parametrize(("kind", "level"), WHITE + CORRELATED_NOISES)
 @torch.inference_mode()
-def test_the_noise_of_photographs_is_told_apart(kind, level, network, photographs):
-    found = []
-    for photograph in photographs:
-        noisy = NOISES[kind](photograph, level, np.random.RandomState(0))
-        image = torch.from_numpy(noisy.transpose(2, 0, 1).copy())[None]
-        found.append(noise_autocorrelation(image, network(image)) >= CORRELATED)
-    share = np.mean(found)
+def test_only_correlated_noise_of_photographs_is_treated_by_pixel_shuffle(kind, level, network, photographs):
+    images = [as_tensor(NOISES[kind](photograph, level, np.random.RandomState(0))) for photograph in photographs]
+    treated = [bool(decision(image, network(image)).pixel_shuffle) for image in images]
+    share = np.mean(treated)
     assert share >= 0.95 if (kind, level) in CORRELATED_NOISES else share <= 0.05
 
 
@@ -114,9 +142,17 @@ def test_the_noise_of_photographs_is_told_apart(kind, level, network, photograph
 def test_pixel_shuffle_takes_away_more_of_correlated_noise(network, photographs):
     gains = []
     for photograph in photographs[::4]:
-        noisy = NOISES["spatial gaussian"](photograph, 55, np.random.RandomState(0))
-        image, clean = (torch.from_numpy(x.transpose(2, 0, 1).copy())[None] for x in (noisy, photograph))
+        clean = as_tensor(photograph)
+        image = as_tensor(NOISES["spatial gaussian"](photograph, 55, np.random.RandomState(0)))
         denoised, record = denoise_correlated_noise(network, image)
         assert record.pixel_shuffle == (2, 3)
         gains.append(psnr(denoised, clean) - psnr(network(image), clean))
+    assert min(gains) > 0
     assert np.mean(gains) > 1
+
+
+@torch.inference_mode()
+def test_photographs_without_added_noise_are_not_split(network, photographs):
+    for photograph in photographs:
+        image = as_tensor(photograph)
+        assert decision(image, network(image)).pixel_shuffle == ()

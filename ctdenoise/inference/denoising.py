@@ -111,6 +111,11 @@ class Denoising:
         """Slices at once."""
         return self.denoiser.batch_size
 
+    @property
+    def context(self) -> int:
+        """None: each slice is processed alone."""
+        return 0
+
     def __call__(self, hu: NDArray[np.float32], slices: Sequence[SliceInfo]) -> NDArray[np.float32]:
         """Denoise ``[B, H, W]`` HU."""
         return self.denoiser.denoise_slices(hu, self.strength)

@@ -160,6 +160,11 @@ class DoseReduction:
         """One slice for each processor."""
         return os.cpu_count() or 1
 
+    @property
+    def context(self) -> int:
+        """None: each slice is processed alone."""
+        return 0
+
     def __call__(self, hu: NDArray[np.float32], slices: Sequence[SliceInfo]) -> NDArray[np.float32]:
         """Add noise to ``[B, H, W]`` HU."""
         with ThreadPoolExecutor(self.batch_size) as pool:

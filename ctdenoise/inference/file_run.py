@@ -28,6 +28,7 @@ from ctdenoise.inference.operations import OperationRequest, SeriesSample, Slice
 from ctdenoise.inference.options import RunOptions
 from ctdenoise.inference.results import Progress, SeriesResult
 from ctdenoise.inference.run import resolve_operation
+from ctdenoise.inference.slice_context import Plane, neighbour_indices
 from ctdenoise.inference.strength import sample_indices
 from ctdenoise.io.dicom.archive import OpenedInput
 from ctdenoise.io.images import SUFFIXES as IMAGE_SUFFIXES
@@ -203,10 +204,14 @@ class VolumeRun(FileRun):
         """Process the planes in batches."""
         volume: Volume = plan.source
         infos, result = self._infos(volume), np.empty_like(volume.hu)
+        context, depth = plan.operation.context, len(infos) // volume.frames
+        # The position falls where a time point begins, so that none has neighbours of another.
+        neighbours = neighbour_indices([Plane(float(index % depth)) for index in range(len(infos))], context)
         for first in range(0, len(infos), plan.operation.batch_size):
             began = time.perf_counter()
             batch = slice(first, first + plan.operation.batch_size)
-            result[batch] = plan.operation(volume.hu[batch], infos[batch])
+            hu = volume.hu[neighbours[batch]] if context else volume.hu[batch]
+            result[batch] = plan.operation(hu, infos[batch])
             seconds = (time.perf_counter() - began) / len(infos[batch])
             for info, padding in zip(infos[batch], volume.padding[batch], strict=True):
                 plan.manifest.slices.append(self._record(info.key, int(padding.sum()), seconds))

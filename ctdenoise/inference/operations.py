@@ -68,8 +68,28 @@ class SliceOperation(Protocol):
     def batch_size(self) -> int:
         """Number of slices that one call should be given."""
 
+    @property
+    def context(self) -> int:
+        """Number of neighbouring slices on each side that it needs; 0 if it needs none."""
+
     def __call__(self, hu: NDArray[np.float32], slices: Sequence[SliceInfo]) -> NDArray[np.float32]:
-        """Process ``[B, H, W]`` float32 HU into the same shape; each slice's result depends on that slice alone."""
+        """Process slices; the result of each depends on that slice and its neighbours alone.
+
+        Parameters
+        ----------
+        hu
+            ``[B, H, W]`` float32 HU. With a context c above 0 ``[B, 2c + 1, H, W]``: each slice with its neighbours in
+            order along the slice normal, index c being the slice itself. The slice itself also stands for a neighbour
+            that does not exist, lies over a gap (more than 1.5 times the median distance of the series), has another
+            size, orientation or acquisition number, or cannot be read.
+        slices
+            Descriptions of the B slices.
+
+        Returns
+        -------
+        NDArray
+            ``[B, H, W]`` float32 HU.
+        """
 
     def run_info(self) -> dict[str, Any]:
         """Return what the manifest records about how it ran, and what cannot change a result."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from ctdenoise.files import file_sha256
 from ctdenoise.inference.journal import Journal
 from ctdenoise.inference.manifest import SliceRecord
 from ctdenoise.inference.operations import SeriesSample, SliceInfo, SliceOperation
+from ctdenoise.inference.slice_context import file_neighbours, frame_neighbours, needed_indices, read_windows
 from ctdenoise.inference.strength import sample_indices
 from ctdenoise.io.dicom import CTSlice, Derivation, SliceFile, derive_slice, read_slice, write_slice
 from ctdenoise.io.dicom.classic import classic_frames
@@ -34,6 +35,22 @@ class ReadSlice:
 
     image: CTSlice
     sha256: str
+
+
+@dataclass(frozen=True)
+class ImageWindows:
+    """An image to be written, and what the operation gets for each of its slices.
+
+    Attributes
+    ----------
+    source
+        A classic image, or an enhanced one with all its frames.
+    windows
+        For each slice ``2c + 1`` arrays ``[H, W]`` of HU: itself with its neighbours.
+    """
+
+    source: ReadSlice
+    windows: Sequence[Sequence[NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -60,8 +77,18 @@ class SlicePipeline:
     names: Mapping[str, str]
     journal: Journal
 
-    def run(self, files: Sequence[SliceFile]) -> Generator[InputError | None]:
-        """Process files in this order.
+    def run(
+        self, files: Sequence[SliceFile], series: Sequence[SliceFile] | None = None
+    ) -> Generator[InputError | None]:
+        """Process files in the order of the series.
+
+        Parameters
+        ----------
+        files
+            To process.
+        series
+            All files of the series in order along the slice normal, in which an operation with context finds
+            neighbours; None if these are `files`.
 
         Yields
         ------
@@ -73,38 +100,67 @@ class SlicePipeline:
         OSError
             If a file cannot be written.
         """
+        series, uids = files if series is None else series, {file.uid for file in files}
+        neighbours = file_neighbours(series, self.operation.context)
+        wanted = [index for index, file in enumerate(series) if file.uid in uids]
+        to_read = [series[index] for index in needed_indices(neighbours, wanted)]
+        batch_size = self.operation.batch_size
         writing: deque[Future[InputError | None]] = deque()
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            for batch in read_ahead(reader, files, self.operation.batch_size):
+            windows = read_windows(neighbours, wanted, read_ahead(reader, to_read, _BATCHES_AHEAD * batch_size))
+            while batch := list(islice(windows, batch_size)):
                 yield from (item for item in batch if isinstance(item, InputError))
-                images = [image for item in batch if isinstance(item, ReadSlice) for image in self._wanted(item)]
-                for _, same_size in groupby(images, key=lambda item: item.image.hu.shape):
+                images = [image for item in batch if isinstance(item, list) for image in self._images(item)]
+                for _, same_size in groupby(images, key=lambda item: item.source.image.hu.shape):
                     yield from self._process(list(same_size), writer, writing)
                 while len(writing) > _BATCHES_AHEAD * self.operation.batch_size:
                     yield writing.popleft().result()
             while writing:
                 yield writing.popleft().result()
 
-    def _wanted(self, item: ReadSlice) -> list[ReadSlice]:
-        """Return the images of a file that are to be written: itself, or its frames as classic images."""
-        frames = classic_frames(item.image) if self.derivation.output.classic else [item.image]
-        return [ReadSlice(frame, item.sha256) for frame in frames if self._uid(frame) in self.names]
+    def _images(self, window: Sequence[ReadSlice]) -> list[ImageWindows]:
+        """Return the images of a file, read with its neighbours, that are to be written: itself, or its frames."""
+        context = self.operation.context
+        item = window[context]
+        frames = item.image.hu
+        windows = [[neighbour.image.hu for neighbour in window]]
+        if frames.ndim == 3:
+            windows = [[frames[index] for index in row] for row in frame_neighbours(item.image, context)]
+        images = [ImageWindows(item, windows)]
+        if self.derivation.output.classic:
+            classic = [ReadSlice(frame, item.sha256) for frame in classic_frames(item.image)]
+            images = [ImageWindows(frame, [own]) for frame, own in zip(classic, windows, strict=True)]
+        return [image for image in images if self._uid(image.source.image) in self.names]
 
     def _process(
-        self, group: list[ReadSlice], writer: ThreadPoolExecutor, writing: deque[Future[InputError | None]]
+        self, group: list[ImageWindows], writer: ThreadPoolExecutor, writing: deque[Future[InputError | None]]
     ) -> Iterator[InputError]:
         """Apply the operation to images of one size, and have the results written."""
         began = time.perf_counter()
-        hu = np.stack([item.image.hu for item in group])
-        infos = [info for item in group for info in slice_infos(item.image)]
         try:
-            result = self.operation(hu.reshape(-1, *hu.shape[-2:]), infos).reshape(hu.shape)
+            result = self._apply(group)
         except InputError as error:  # e.g. not even one slice fits into memory
-            yield from (InputError(error.problem, path=item.image.path, hint=error.hint) for item in group)
+            yield from (InputError(error.problem, path=item.source.image.path, hint=error.hint) for item in group)
             return
         seconds = (time.perf_counter() - began) / len(group)
         for item, values in zip(group, result, strict=True):
-            writing.append(writer.submit(self._write, item, values, seconds))
+            writing.append(writer.submit(self._write, item.source, values, seconds))
+
+    def _apply(self, group: list[ImageWindows]) -> NDArray[np.float32]:
+        """Return the results of images of one size, ``[images, H, W]`` or ``[images, frames, H, W]`` HU."""
+        windows = [window for item in group for window in item.windows]
+        infos = [info for item in group for info in slice_infos(item.source.image)]
+        shape = windows[0][0].shape
+        # Windows take 2c + 1 times the memory of their slices, so not those of all frames are made at once.
+        step, each = len(windows), shape
+        if context := self.operation.context:
+            step, each = self.operation.batch_size, (2 * context + 1, *shape)
+        results = []
+        for first in range(0, len(windows), step):
+            hu = np.stack([slice_hu for window in windows[first : first + step] for slice_hu in window])
+            results.append(self.operation(hu.reshape(-1, *each), infos[first : first + step]))
+        result = results[0] if len(results) == 1 else np.concatenate(results)
+        return result.reshape(len(group), *group[0].source.image.hu.shape)
 
     def _write(self, item: ReadSlice, hu: NDArray[np.float32], seconds: float) -> InputError | None:
         source, uid = item.image, self._uid(item.image)
@@ -142,26 +198,15 @@ class SlicePipeline:
         return self.derivation.pseudonym(str(image.dataset.SOPInstanceUID))
 
 
-def read_ahead(
-    reader: ThreadPoolExecutor, files: Iterable[SliceFile], batch_size: int
-) -> Iterator[list[ReadSlice | InputError]]:
-    """Yield batches of slices, some of which are read in advance."""
+def read_ahead(reader: ThreadPoolExecutor, files: Iterable[SliceFile], most: int) -> Iterator[ReadSlice | InputError]:
+    """Yield decoded files in this order, while at most `most` of them are read in advance."""
     reading: deque[Future[ReadSlice | InputError]] = deque()
-    batch: list[ReadSlice | InputError] = []
     remaining = iter(files)
     while True:
-        for file in remaining:
-            reading.append(reader.submit(_read, file.path))
-            if len(reading) >= _BATCHES_AHEAD * batch_size:
-                break
+        reading.extend(reader.submit(_read, file.path) for file in islice(remaining, most - len(reading)))
         if not reading:
-            break
-        batch.append(reading.popleft().result())
-        if len(batch) == batch_size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+            return
+        yield reading.popleft().result()
 
 
 def read_sample(files: Sequence[SliceFile]) -> SeriesSample:

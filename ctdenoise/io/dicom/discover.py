@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +39,9 @@ class SliceFile:
         Sort key in its series: position, then acquisition and instance number, then path.
     frames, enhanced
         How many frames it has, and whether it is enhanced CT; classic CT has one.
+    geometry
+        Rows, Columns, Acquisition Number and the six direction cosines of Image Orientation (Patient), in which
+        neighbouring slices agree; empty if the file has no position.
     """
 
     path: Path
@@ -47,6 +51,7 @@ class SliceFile:
     order: tuple[float, int, int, str]
     frames: int = 1
     enhanced: bool = False
+    geometry: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -191,20 +196,32 @@ def input_tree(source: Path) -> Path:
 
 
 def _slice_file(path: Path, name: str, header: Dataset) -> SliceFile:
-    position = _position(header)
+    orientation = header.get("ImageOrientationPatient")
+    position = position_along_normal(orientation, header.get("ImagePositionPatient"))
+    acquisition = int(header.get("AcquisitionNumber") or 0)
     order = (
         np.inf if position is None else position,
-        int(header.get("AcquisitionNumber") or 0),
+        acquisition,
         int(header.get("InstanceNumber") or 0),
         str(path),
     )
     frames, enhanced = int(header.get("NumberOfFrames") or 1), is_enhanced(header)
-    return SliceFile(path, name, str(header.SOPInstanceUID), position, order, frames, enhanced)
+    geometry: tuple[float, ...] = ()
+    if position is not None:
+        geometry = (int(header.Rows), int(header.Columns), acquisition, *map(float, orientation))
+    return SliceFile(path, name, str(header.SOPInstanceUID), position, order, frames, enhanced, geometry)
 
 
-def _position(header: Dataset) -> float | None:
-    """Distance along the slice normal, in mm (PS3.3 C.7.6.2.1.1)."""
-    orientation, origin = header.get("ImageOrientationPatient"), header.get("ImagePositionPatient")
+def position_along_normal(orientation: Sequence[float] | None, origin: Sequence[float] | None) -> float | None:
+    """Return the distance along the slice normal in mm (PS3.3 C.7.6.2.1.1); None if it is unknown.
+
+    Parameters
+    ----------
+    orientation
+        Six direction cosines, of a row and of a column: Image Orientation (Patient).
+    origin
+        Image Position (Patient), in mm.
+    """
     if orientation is None or origin is None or len(orientation) != 6 or len(origin) != 3:
         return None
     row, column = np.array(orientation, float).reshape(2, 3)

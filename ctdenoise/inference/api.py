@@ -106,7 +106,8 @@ class _Job:
         self._progress: Progress = self.progress or LoggedProgress()
         self._results: list[SeriesResult] = []
         self._skipped: list[Skipped] = []
-        if self.source.is_dir() and self.output.resolve().is_relative_to(self.source.resolve()):
+        tree = input_tree(self.source)
+        if tree.is_dir() and self.output.resolve().is_relative_to(tree.resolve()):
             raise InputError(
                 "the output must not be inside the input",
                 path=self.output,

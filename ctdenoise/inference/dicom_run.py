@@ -160,7 +160,7 @@ class DicomRun:
         )
         missing = {uid: name for uid, name in plan.names.items() if uid not in plan.kept}
         pipeline = SlicePipeline(plan.operation, plan.derivation, folder, missing, journal)
-        with closing(pipeline.run(plan.files)) as outcomes:
+        with closing(pipeline.run(plan.files, self.series.slices)) as outcomes:
             for error in outcomes:
                 if error:
                     file = self.names.shown(error.path or self.target)

@@ -58,6 +58,7 @@ class Offset:
 
     offset: float
     batch_size: int = 2
+    context: int = 0
 
     @property
     def provenance(self) -> Provenance:

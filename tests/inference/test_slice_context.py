@@ -281,6 +281,30 @@ def test_few_slices_are_in_memory_however_long_the_series_is(context, tmp_path, 
     assert most <= 10 + 2 * context
 
 
+@dataclass(frozen=True)
+class Interrupted(Weighted):
+    """Is interrupted when it gets the sixth slice."""
+
+    def __call__(self, hu: NDArray[np.float32], slices: Sequence[SliceInfo]) -> NDArray[np.float32]:
+        if len(self.keys) + len(slices) > 5:
+            raise KeyboardInterrupt
+        return super().__call__(hu, slices)
+
+
+def test_a_run_that_continues_another_gives_the_pixels_of_an_undisturbed_one(tmp_path):
+    source = make_series(tmp_path / "in", slices=9)
+    (whole,) = apply_operation(Weighted(2), source, tmp_path / "whole").results
+    with pytest.raises(KeyboardInterrupt):
+        apply_operation(Interrupted(2), source, tmp_path / "out")
+    (result,) = apply_operation(Weighted(2, 3), source, tmp_path / "out").results
+    assert result.written == 4
+    assert_same(stored_by_source(result.folder), stored_by_source(whole.folder))
+    (result.folder / "0004.dcm").unlink()
+    (again,) = apply_operation(Weighted(2), source, tmp_path / "out").results
+    assert again.written == 1
+    assert_same(stored_by_source(again.folder), stored_by_source(whole.folder))
+
+
 #: Acquisition numbers of the frames in order of position, positions in mm, and which frames are neighbours.
 ENHANCED: dict[str, tuple[list[int], list[float], str]] = {
     "undisturbed": ([1, 1, 1, 1], [0, 2.5, 5, 7.5], "AAAA"),

@@ -16,7 +16,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import discover, read_slice
-from tests.conftest import Edit, make_series
+from tests.conftest import Edit, make_series, run_series
 
 
 def reasons(folder: Path) -> dict[str, tuple[str, bool]]:
@@ -169,7 +169,7 @@ def test_a_dicomdir_stands_for_its_folder_and_link_loops_end(tmp_path, identity)
         "DICOMDIR": "not a DICOM file",
     }
     with pytest.raises(InputError, match="must not be inside the input"):
-        identity.denoise_series(tmp_path / "in" / "DICOMDIR", tmp_path / "in" / "out")
+        run_series(identity, tmp_path / "in" / "DICOMDIR", tmp_path / "in" / "out")
 
 
 def test_no_preamble_odd_names_and_long_paths_are_read(tmp_path):
@@ -286,7 +286,7 @@ def test_series_that_a_model_may_not_fit_have_a_warning_without_typed_text(tmp_p
 
 def test_what_ctdenoise_denoised_has_a_warning(tmp_path, identity):
     make_series(tmp_path / "in")
-    (result,) = identity.denoise_series(tmp_path / "in", tmp_path / "out")
+    result = run_series(identity, tmp_path / "in", tmp_path / "out")
     found = discover(result.folder)
     assert any("denoised by ctdenoise already" in warning for warning in found.series[0].warnings)
     assert found.skipped == ()

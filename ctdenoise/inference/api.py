@@ -138,7 +138,9 @@ class _Job:
             if not chosen and not volumes:
                 raise _nothing_to_do(self.source, self.options.series, found.series, skipped)
             if self.options.deidentification:
-                self.options.deidentification.check_patients([series.patient for series in chosen])
+                self.options.deidentification.check_patients(
+                    [patient for series in chosen for patient in series.patients]
+                )
             names = FileNames(files, self.options.deidentification)
             for series in chosen:
                 self._series(series, names, tuple(skipped), only_one=len(chosen) + len(volumes) == 1)

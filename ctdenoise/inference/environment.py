@@ -20,7 +20,7 @@ def processor() -> str:
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
-def numerical_environment(engine: str, engine_package: str, device: torch.device) -> dict[str, str]:
+def numerical_environment(engine: str, engine_package: str, device: torch.device, batch_size: int) -> dict[str, str]:
     """Return what can change the rounding of a network's results.
 
     Parameters
@@ -31,6 +31,8 @@ def numerical_environment(engine: str, engine_package: str, device: torch.device
         The package that computes, e.g. ``"openvino"``.
     device
         Where it computes.
+    batch_size
+        Most images at once, as asked for: libraries choose other algorithms for other sizes.
     """
     import torch
 
@@ -41,6 +43,9 @@ def numerical_environment(engine: str, engine_package: str, device: torch.device
         engine_package: importlib.metadata.version(engine_package),
         "device": device.type,
         "hardware": hardware,
+        "batch_size": str(batch_size),
+        # On a CPU, sums are split among threads.
+        **({"threads": str(torch.get_num_threads())} if device.type == "cpu" else {}),
     }
 
 

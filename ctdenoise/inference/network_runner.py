@@ -61,7 +61,7 @@ class NetworkRunner:
         layers = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: nn.Module = layers
         self.device = device
-        self.batch_size = batch_size
+        self.batch_size = self._requested_batch_size = batch_size
         self._calibration = Calibration(layers, device, channels, network_key, hu_width)
         self._pixels_at_once = affordable_pixels(device)
         self._chosen_for = 0
@@ -107,7 +107,7 @@ class NetworkRunner:
     def environment(self) -> dict[str, str]:
         """Return what can change the rounding of results."""
         name = "eager" if self.engine_name == AUTO else self.engine_name
-        return numerical_environment(name, ENGINES[name].package, self.device)
+        return numerical_environment(name, ENGINES[name].package, self.device, self._requested_batch_size)
 
     @torch.inference_mode()
     def __call__(self, batch: Tensor) -> Tensor:

@@ -68,9 +68,10 @@ class Series:
         Matrix of the first slice.
     slices
         At least one.
-    patient
-        Hash of PatientID and its issuer, and without PatientID of StudyInstanceUID, to tell patients apart. It can be
-        turned back into a record number by trying all, so it is not to be written anywhere.
+    patients
+        One hash for each patient; more than one is an error of the source. It is made of PatientID and its issuer, and
+        without PatientID of StudyInstanceUID. It can be turned back into a record number by trying all, so it is not to
+        be written anywhere.
     warnings
         Why a model may not fit: sentences that name a tag, without values that people typed.
     """
@@ -82,7 +83,7 @@ class Series:
     rows: int
     columns: int
     slices: tuple[SliceFile, ...]
-    patient: str
+    patients: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
 
@@ -124,6 +125,7 @@ class _Gathering:
     first: Dataset
     slices: list[SliceFile] = field(default_factory=list)
     warnings: dict[str, None] = field(default_factory=dict)
+    patients: set[str] = field(default_factory=set)
 
 
 def discover(source: Path | OpenedInput) -> Discovery:
@@ -186,6 +188,7 @@ def _gather(path: Path, name: str, gatherings: dict[str, _Gathering], seen: set[
     seen.add(slice_file.uid)
     gathering = gatherings.setdefault(str(header.SeriesInstanceUID), _Gathering(header))
     gathering.slices.append(slice_file)
+    gathering.patients.add(_patient(header))
     gathering.warnings.update(dict.fromkeys(warnings))
     return None
 
@@ -233,14 +236,20 @@ def _series(gathering: _Gathering) -> Series:
     return Series(
         uid=str(first.SeriesInstanceUID),
         study_uid=str(first.StudyInstanceUID),
-        number=first.get("SeriesNumber"),
+        number=None if first.get("SeriesNumber") is None else int(first.SeriesNumber),
         description=str(first.get("SeriesDescription") or ""),
         rows=int(first.Rows),
         columns=int(first.Columns),
         slices=tuple(sorted(gathering.slices, key=lambda s: s.order)),
-        patient=_patient(first),
-        warnings=tuple(gathering.warnings),
+        patients=tuple(sorted(gathering.patients)),
+        warnings=(*gathering.warnings, *_several_patients(gathering.patients)),
     )
+
+
+def _several_patients(patients: set[str]) -> list[str]:
+    if len(patients) == 1:
+        return []
+    return [f"PatientID (0010,0020): expected one patient in a series, found {len(patients)}"]
 
 
 def _patient(header: Dataset) -> str:

@@ -230,9 +230,9 @@ def test_patients_are_told_apart_by_id_issuer_and_else_by_study(tmp_path):
             image.PatientID, image.IssuerOfPatientID = identifier, issuer
 
         make_series(tmp_path / str(number), slices=1, edit=edit)
-    assert len({series.patient for series in discover(tmp_path).series}) == len(people)
+    assert len({series.patients for series in discover(tmp_path).series}) == len(people)
     make_series(tmp_path / "again", slices=1, edit=lambda d, _: setattr(d, "PatientID", " 7"))
-    assert len({series.patient for series in discover(tmp_path).series}) == len(people)
+    assert len({series.patients for series in discover(tmp_path).series}) == len(people)
 
 
 def equipment(manufacturer: str, description: str) -> Sequence:
@@ -296,3 +296,18 @@ def test_discovery_imports_neither_torch_nor_monai():
     heavy = {"torch", "monai", "scipy", "dicomanonymizer"}
     code = f"import sys, ctdenoise.io.dicom; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_series_of_two_patients_has_a_warning_and_both(tmp_path):
+    make_series(tmp_path, slices=2, edit=lambda d, index: setattr(d, "PatientID", f"P{index}"))
+    (series,) = discover(tmp_path).series
+    assert len(series.patients) == 2
+    assert any("found 2" in warning for warning in series.warnings)
+    with pytest.raises(InputError, match="found 2 patients"):
+        Deidentification(patient_id="X").check_patients(series.patients)
+
+
+def test_a_padded_series_number_is_the_number(tmp_path):
+    make_series(tmp_path, slices=1, edit=lambda d, _: setattr(d, "SeriesNumber", "000004"))
+    (series,) = discover(tmp_path).series
+    assert str(series.number) == "4"

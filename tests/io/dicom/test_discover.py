@@ -16,6 +16,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import discover, read_slice
+from ctdenoise.io.dicom.deidentify import Deidentification
 from tests.conftest import Edit, make_series, run_series
 
 

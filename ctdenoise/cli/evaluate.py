@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Metrics shown on the terminal; the files contain all.
 _SHOWN = ("psnr", "ssim", "rmse", "vif")
-_DEFAULT_MODELS = ("natural-gaussian", "natural-srgb")
+_DEFAULT_MODELS = ("natural-lite", "natural-gaussian")
 _INPUT, _METRICS, _SUITE, _OUTPUT = "Images", "Metrics", "Suite of photographs", "Output"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import warnings
 from typing import Annotated
@@ -50,6 +51,8 @@ def main() -> None:
     # pydicom warns of and logs values that break a rule, and these may be a patient's.
     warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
     logging.getLogger("pydicom").propagate = False
+    # What schedulers and containers send first ends a run as Ctrl-C does: with a manifest, without a lock.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except InputError as error:

@@ -317,9 +317,10 @@ class Denoiser:
         assert self.hu_range is not None
         result = cast("Tensor", self._to_network.inverse(output))[0].numpy()
         if strength != 1:
-            result -= hu
-            result *= np.float32(strength)
-            result += hu
+            with np.errstate(invalid="ignore", over="ignore"):  # where the source is infinite, and stays so below
+                result -= hu
+                result *= np.float32(strength)
+                result += hu
         kept = ~((hu >= OUTSIDE_FIELD_HU) & (hu <= self.hu_range[1]))  # True for NaN
         result[kept] = hu[kept]
         return result

@@ -32,6 +32,7 @@ from ctdenoise.inference.slice_pipeline import SlicePipeline, read_sample
 from ctdenoise.io.dicom import Derivation, Series, SliceFile
 from ctdenoise.io.dicom.classic import frame_uid
 from ctdenoise.io.dicom.derivation import DicomOutput
+from ctdenoise.io.dicom.derive import derived_series_number
 from ctdenoise.io.dicom.discover import Skipped
 from ctdenoise.provenance import json_sha256
 
@@ -217,7 +218,7 @@ class DicomRun:
 
     @property
     def _number_prefix(self) -> str:
-        return f"{self.request.series_number_offset + int(self.series.number or 0):04d}"
+        return f"{derived_series_number(self.series.number, self.request.series_number_offset):04d}"
 
     def _beside(self, plan: DicomPlan) -> list[str]:
         series_uid = plan.manifest.source.series_uid

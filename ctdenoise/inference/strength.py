@@ -31,6 +31,8 @@ DOSES = (1.0, 0.1)
 DIAMETER_EXPONENT = 0.3
 #: Pixel spacing and slice thickness that are assumed where the source does not give them, mm.
 ASSUMED_PIXEL_MM, ASSUMED_THICKNESS_MM = 0.7, 2.5
+#: Values are clipped to this for measuring, HU.
+LARGEST_HU = 4096.0
 #: Natural logarithm of the largest ratio of noise to full-dose noise, and of its inverse, that is distinguished.
 LARGEST_EXCESS = 5.0
 #: Mean noise frequency from which on a kernel is sharp (bone, lung), cycles per mm, and strength from which on a sharp
@@ -96,7 +98,7 @@ def automatic_strength(
     warnings = _assumptions(pixel_spacing_mm, slice_thickness_mm)
     pixel = pixel_spacing_mm or ASSUMED_PIXEL_MM
     thickness = slice_thickness_mm or ASSUMED_THICKNESS_MM
-    measured = [(image, measure_soft_tissue_noise(image, pixel)) for image in images]
+    measured = [(image, measure_soft_tissue_noise(image, pixel)) for image in map(_clip, images)]
     found = [(image, noise) for image, noise in measured if noise]
     if not found:
         warnings.append(f"no soft tissue to measure noise in: strength {FALLBACK_STRENGTH} is used")
@@ -139,6 +141,11 @@ def _sharp_kernel(frequency: float, strength: float) -> list[str]:
         f"sharp kernel (mean noise frequency {frequency:.2f} per mm) at automatic strength {strength:g}: "
         "fine detail may be lost; compare with a lower --strength"
     ]
+
+
+def _clip(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Limit values to 12 bits: beyond, there is metal, or no HU at all."""
+    return np.clip(np.nan_to_num(image), -LARGEST_HU, LARGEST_HU)
 
 
 def _positive(noise_hu: float) -> float:

@@ -129,7 +129,9 @@ def _set_identity(derived: Dataset, source: CTSlice, pixels: StoredPixels, deriv
     meta.MediaStorageSOPInstanceUID = derived.SOPInstanceUID  # and to (0008,0018)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     derived.file_meta = meta
-    derived.SeriesNumber = derived_series_number(original.get("SeriesNumber"), derivation)
+    derived.SeriesNumber = derived_series_number(
+        original.get("SeriesNumber"), derivation.provenance.series_number_offset
+    )
     # LO: at most 64 characters (PS3.5 section 6.2).
     suffix = f"{label}, {CAUTION}"
     name = str(derived.get("SeriesDescription") or "").strip()[: 64 - len(suffix) - 3].rstrip()
@@ -138,10 +140,10 @@ def _set_identity(derived: Dataset, source: CTSlice, pixels: StoredPixels, deriv
         _set_dates(derived, original, derivation)
 
 
-def derived_series_number(number: int | None, derivation: Derivation) -> int:
+def derived_series_number(number: int | None, offset: int) -> int:
     """Return the Series Number of the derived series (PS3.3 C.7.3.1: Type 2, to tell series of a study apart)."""
-    shifted = derivation.provenance.series_number_offset + int(number or 0)
-    return shifted if shifted <= _LARGEST_IS else derivation.provenance.series_number_offset
+    shifted = offset + int(number or 0)
+    return shifted if shifted <= _LARGEST_IS else offset
 
 
 def _set_dates(derived: Dataset, original: Dataset, derivation: Derivation) -> None:

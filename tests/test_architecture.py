@@ -142,6 +142,7 @@ print(json.dumps(failed))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_every_module_can_be_imported_alone():
     modules = [module for module in MODULES if not module.endswith("__main__")]

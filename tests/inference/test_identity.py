@@ -265,7 +265,11 @@ def test_enhanced_and_classic(name, data, archive, tmp_path):
     archive.store(tmp_path)
 
 
-@pytest.mark.parametrize("name", real_series())
+#: Small series that every run of the tests takes.
+QUICK = ("lidc-0003", "ge-hispeed-tilt", "absent")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in real_series()])
 def test_parts_of_real_series(name, data, archive, tmp_path):
     whole = data / "ct" / name
     count = len(discover(whole).series[0].slices)

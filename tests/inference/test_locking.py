@@ -105,6 +105,7 @@ def test_two_processes_on_one_output_end_as_one(kind, tmp_path):
     assert lock_files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_end_as_one(tmp_path):
     source, queue = make_series(tmp_path / "in", slices=SLICES), SPAWN.Queue()
     processes = [started(source, tmp_path / "out", tmp_path / "seen", None, queue) for _ in range(3)]

@@ -235,6 +235,13 @@ class DicomRun:
             change = f"{added} slices were added since this series was begun and are processed with {as_before}"
             self.progress.message(f"{self.target}: {change}")
             manifest.warnings.append(change)
+        replaced = sum(record.source_uid in wanted and record.source_uid not in kept for record in earlier.slices)
+        if replaced:
+            change = (
+                f"the source files of {replaced} slices changed, or their results are gone: they are processed again"
+            )
+            self.progress.message(f"{self.target}: {change}")
+            manifest.warnings.append(change)
         manifest.warnings += self._report_absent(wanted, kept)
 
     def _report_absent(self, wanted: dict[str, SliceFile], kept: dict[str, SliceRecord]) -> list[str]:

@@ -237,8 +237,16 @@ def slice_infos(image: CTSlice) -> list[SliceInfo]:
 
 def _read(path: Path) -> ReadSlice | InputError:
     try:
-        return ReadSlice(read_slice(path), file_sha256(path))
+        image = read_slice(path)
+        slice_infos(image)
+        return ReadSlice(image, file_sha256(path))
     except InputError as error:
         return error
+    except (ValueError, TypeError, OverflowError):  # text where a number should be; it may be a patient's
+        return InputError(
+            "expected numbers in PixelSpacing (0028,0030), SliceThickness (0018,0050) and XRayTubeCurrent (0018,1151), "
+            "found other values",
+            path=path,
+        )
     except OSError as error:
         return InputError(f"cannot be read: {error.strerror or error}", path=path)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 
 from ctdenoise.errors import InputError
@@ -234,3 +234,19 @@ def test_nothing_of_a_patient_is_in_manifests_messages_and_names(tmp_path, capsy
     for text in texts:
         assert NAME not in text
         assert IDENTIFIER not in text
+
+
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "SliceThickness", "XRayTubeCurrent", "SeriesNumber"])
+def test_text_where_a_number_should_be_refuses_that_file_alone(keyword, tmp_path, halve):
+    source = make_series(tmp_path / "in", slices=3, edit=lambda d, _: setattr(d, "XRayTubeCurrent", 100))
+    path = source / "IMG001"
+    image = dcmread(path)
+    del image[keyword]
+    image.add_new(keyword, "LO", "SECRET")
+    image.save_as(path)
+    outcome = denoise(source, tmp_path / "out", model=halve, options=RunOptions(strength=0.5))
+    assert outcome.failed
+    assert [len(result.manifest.slices) for result in outcome.results] == [2]
+    reasons = [s.reason for s in outcome.skipped] + [f.reason for r in outcome.results for f in r.manifest.failed]
+    assert len(reasons) == 1
+    assert "SECRET" not in reasons[0]

@@ -123,6 +123,7 @@ class Discovery:
 @dataclass
 class _Gathering:
     first: Dataset
+    number: int | None
     slices: list[SliceFile] = field(default_factory=list)
     warnings: dict[str, None] = field(default_factory=dict)
     patients: set[str] = field(default_factory=set)
@@ -176,6 +177,7 @@ def _gather(path: Path, name: str, gatherings: dict[str, _Gathering], seen: set[
     try:
         header = read_header(path)
         slice_file, warnings = _slice_file(path, name, header), cautions(header)
+        number = None if header.get("SeriesNumber") is None else int(header.SeriesNumber)
     except NotASliceError as reason:
         is_own = path.name.startswith(".") or path.name.endswith(_OWN_FILES)
         return None if is_own and not reason.is_dicom else Skipped(path, str(reason), name=name)
@@ -186,7 +188,7 @@ def _gather(path: Path, name: str, gatherings: dict[str, _Gathering], seen: set[
     if slice_file.uid in seen:
         return Skipped(path, "same SOPInstanceUID as another file", name=name)
     seen.add(slice_file.uid)
-    gathering = gatherings.setdefault(str(header.SeriesInstanceUID), _Gathering(header))
+    gathering = gatherings.setdefault(str(header.SeriesInstanceUID), _Gathering(header, number))
     gathering.slices.append(slice_file)
     gathering.patients.add(_patient(header))
     gathering.warnings.update(dict.fromkeys(warnings))
@@ -236,7 +238,7 @@ def _series(gathering: _Gathering) -> Series:
     return Series(
         uid=str(first.SeriesInstanceUID),
         study_uid=str(first.StudyInstanceUID),
-        number=None if first.get("SeriesNumber") is None else int(first.SeriesNumber),
+        number=gathering.number,
         description=str(first.get("SeriesDescription") or ""),
         rows=int(first.Rows),
         columns=int(first.Columns),

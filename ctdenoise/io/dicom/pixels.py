@@ -205,6 +205,7 @@ def _decode(dataset: Dataset, path: Path) -> NDArray[np.integer]:
         pixels: NDArray[np.integer] = dataset.pixel_array
     except Exception as error:  # each codec plug-in raises its own kinds
         syntax = dataset.file_meta.TransferSyntaxUID
+        name = syntax.name if syntax.is_transfer_syntax else "an unknown transfer syntax"
         if isinstance(error, NotImplementedError):
             hint = "no codec knows this transfer syntax; decompress the file with another program first"
         elif syntax == JPEGExtended12Bit:
@@ -212,7 +213,7 @@ def _decode(dataset: Dataset, path: Path) -> NDArray[np.integer]:
         else:
             hint = "the file may be truncated; check it with another viewer and export it again"
         raise InputError(
-            f"pixel data in {syntax.name} cannot be decoded ({type(error).__name__})",
+            f"pixel data in {name} cannot be decoded ({type(error).__name__})",
             path=path,
             tag="PixelData (7FE0,0010)",
             hint=hint,

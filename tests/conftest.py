@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from absl import logging as absl_logging
+from monai.data import set_track_meta
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
@@ -39,6 +40,12 @@ def own_cache(tmp_path_factory) -> Iterator[None]:
 def open_capture() -> None:
     """Keep absl, which OpenVINO loads, from closing what pytest captures into when a training configures logging."""
     absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+
+@pytest.fixture(autouse=True)
+def track_meta() -> None:
+    """Undo what a training configuration in the same process may have set."""
+    set_track_meta(True)
 
 
 @pytest.fixture(scope="session")

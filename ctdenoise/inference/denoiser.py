@@ -315,7 +315,8 @@ class Denoiser:
 
     def _blend(self, hu: NDArray[np.float32], output: Tensor, strength: float) -> NDArray[np.float32]:
         assert self.hu_range is not None
-        result = cast("Tensor", self._to_network.inverse(output))[0].numpy()
+        clean = cast("Tensor", convert_to_tensor(self._to_network.inverse(output), track_meta=False))
+        result: NDArray[np.float32] = clean[0].numpy()
         if strength != 1:
             with np.errstate(invalid="ignore", over="ignore"):  # where the source is infinite, and stays so below
                 result -= hu

@@ -88,4 +88,6 @@ def run_pipeline(pipeline: str, configs: Sequence[str], overrides: Mapping[str, 
         cause: BaseException | None = error
         while cause and not isinstance(cause, InputError):
             cause = cause.__cause__
-        raise cause or error from None
+        if cause is None:
+            raise
+        raise cause from None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from typing import cast
 
-import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
+from monai.data import get_track_meta
 from monai.transforms import InvertibleTransform, MapTransform
+from monai.utils import convert_to_tensor
 
 #: HU that the paper maps to 0 and 1: (HU + 1024) / 4096, the 4096 values of 12-bit scanners.
 HU_RANGE = (-1024.0, 3072.0)
@@ -45,9 +47,9 @@ class ScaleHU(InvertibleTransform):
         return _as_float32(img) * self._width + self._low
 
 
-def _as_float32(img: NdarrayOrTensor) -> NdarrayOrTensor:
-    # Two array operations: MONAI's ScaleIntensityRange converts to tensors and back, 2 ms for each slice.
-    return img.float() if isinstance(img, torch.Tensor) else img.astype(np.float32, copy=False)
+def _as_float32(img: NdarrayOrTensor) -> torch.Tensor:
+    """Return a tensor, as MONAI's intensity transforms do: a MetaTensor where metadata is tracked."""
+    return cast("torch.Tensor", convert_to_tensor(img, dtype=torch.float32, track_meta=get_track_meta()))
 
 
 class ScaleHUd(MapTransform, InvertibleTransform):

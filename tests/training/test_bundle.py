@@ -192,9 +192,6 @@ def test_a_baseline_trains_by_the_same_configuration_and_denoises_ct(tmp_path):
     assert len(content["slices"]) == 2
 
 
-@pytest.mark.xfail(
-    strict=False, reason="simulate_matched_noise fails inside the recorrupted overlay since the noise was measured anew"
-)
 def test_overlays_configure_the_trainings_of_the_shipped_model(tmp_path):
     # The images must be large enough to measure their noise.
     values = {**SMALL, "iterations": 2, "dataset_dir": patients(tmp_path / "data", side=160)}

@@ -71,8 +71,8 @@ def models_fetch(
     as_json: JsonOption = False,
 ) -> None:
     """Download CLIP's weights from the open_clip hub into its cache, for training here or on another machine."""
+    from ctdenoise.files import file_sha256
     from ctdenoise.models.clip import clip_weights
-    from ctdenoise.models.weights import file_sha256
 
     path = clip_weights(name)
     sha256 = file_sha256(path)

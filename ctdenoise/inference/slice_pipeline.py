@@ -77,9 +77,7 @@ class SlicePipeline:
     names: Mapping[str, str]
     journal: Journal
 
-    def run(
-        self, files: Sequence[SliceFile], series: Sequence[SliceFile] | None = None
-    ) -> Generator[InputError | None]:
+    def run(self, files: Sequence[SliceFile], series: Sequence[SliceFile]) -> Generator[InputError | None]:
         """Process files in the order of the series.
 
         Parameters
@@ -88,7 +86,7 @@ class SlicePipeline:
             To process.
         series
             All files of the series in order along the slice normal, in which an operation with context finds
-            neighbours; None if these are `files`.
+            neighbours.
 
         Yields
         ------
@@ -100,7 +98,7 @@ class SlicePipeline:
         OSError
             If a file cannot be written.
         """
-        series, uids = files if series is None else series, {file.uid for file in files}
+        uids = {file.uid for file in files}
         neighbours = file_neighbours(series, self.operation.context)
         wanted = [index for index, file in enumerate(series) if file.uid in uids]
         to_read = [series[index] for index in needed_indices(neighbours, wanted)]

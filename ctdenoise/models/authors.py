@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ctdenoise.errors import InputError
-from ctdenoise.files import write_whole
+from ctdenoise.files import file_sha256, write_whole
 from ctdenoise.models.choices import GreyInput
 from ctdenoise.models.denoiser import NetworkConfig, build_network
-from ctdenoise.models.weights import file_sha256, load_state, read_state
+from ctdenoise.models.weights import load_state, read_state
 from ctdenoise.models.zoo import ModelDescription, save_model
 
 #: Prefixes of the authors' tensor names, and ours. Their blocks 0…4 are our bottleneck and four upsampling blocks.

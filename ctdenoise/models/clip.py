@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from ctdenoise.errors import InputError
+from ctdenoise.files import file_sha256
 from ctdenoise.models.choices import ClipWeights
 from ctdenoise.models.encoder import FeatureEncoder, build_encoder
-from ctdenoise.models.weights import file_sha256, load_encoder
+from ctdenoise.models.weights import load_encoder
 
 logger = logging.getLogger(__name__)
 

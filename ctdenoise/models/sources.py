@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ctdenoise.errors import InputError
+from ctdenoise.files import file_sha256
 from ctdenoise.models.clip import CLIP_LAYOUTS, clip_weights
 from ctdenoise.models.encoder import CLIP_RESNETS, FeatureEncoder, TimmResNetEncoder
-from ctdenoise.models.weights import file_sha256, load_encoder
+from ctdenoise.models.weights import load_encoder
 
 #: The encoder that ships with ctdenoise; its weights are not CLIP's.
 OWN_ENCODER = "ctdenoise-rn50"

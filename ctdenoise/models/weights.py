@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -26,12 +25,6 @@ _UNUSED_LAYERS = ("layer4.", "attnpool.", "fc.", "head.")
 _COUNTER = "num_batches_tracked"
 #: Number of tensor names that an error message lists.
 _LISTED = 3
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path, *, dtype: torch.dtype = torch.float16) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ctdenoise.errors import InputError
-from ctdenoise.files import write_whole
+from ctdenoise.files import file_sha256, write_whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -131,8 +131,6 @@ def verify(name_or_path: str | Path) -> ModelDescription:
     InputError
         If a file is missing or its SHA-256 differs.
     """
-    from ctdenoise.models.weights import file_sha256
-
     folder, description = model_folder(name_or_path), describe(name_or_path)
     for file, expected in (
         (description.encoder_file, description.encoder_sha256),
@@ -219,7 +217,7 @@ def save_model(
     """
     import torch
 
-    from ctdenoise.models.weights import check_encoder, decoder_state, file_sha256, save_weights
+    from ctdenoise.models.weights import check_encoder, decoder_state, save_weights
 
     folder.mkdir(parents=True, exist_ok=True)
     torch_dtype = getattr(torch, dtype)

@@ -252,7 +252,7 @@ def test_a_file_that_is_only_a_neighbour_and_cannot_be_read_is_no_failure(tmp_pa
 def test_an_interrupted_run_and_its_rest_give_the_whole(tmp_path):
     (series,) = discover(make_series(tmp_path / "in", slices=9)).series
     (whole,) = apply_operation(Weighted(2), tmp_path / "in", tmp_path / "whole").results
-    outcomes = pipeline(Weighted(2), tmp_path / "out", series.slices).run(series.slices)
+    outcomes = pipeline(Weighted(2), tmp_path / "out", series.slices).run(series.slices, series.slices)
     assert next(outcomes) is None
     outcomes.close()
     done = {record.source_uid for record in Journal(tmp_path / "out").read()}
@@ -277,7 +277,7 @@ def test_few_slices_are_in_memory_however_long_the_series_is(context, tmp_path, 
 
     monkeypatch.setattr(slice_pipeline, "read_slice", reading)
     files = series.slices
-    assert list(pipeline(Weighted(context), tmp_path / "out", files).run(files)) == [None] * 50
+    assert list(pipeline(Weighted(context), tmp_path / "out", files).run(files, files)) == [None] * 50
     assert most <= 10 + 2 * context
 
 

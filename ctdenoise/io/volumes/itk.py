@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctdenoise.errors import InputError
-from ctdenoise.files import atomic_path
+from ctdenoise.files import TEMPORARY, atomic_path
 from ctdenoise.io.volumes.volume import Volume, voxel_sizes_are_possible
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ItkVolume(Volume):
         if other.exists():
             raise InputError(f"its voxels would replace those of {other.name}", path=path, hint="choose another folder")
         # The header names the file of the voxels, so both get their final names in a temporary folder.
-        with TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
+        with TemporaryDirectory(prefix=TEMPORARY, dir=path.parent) as folder:
             header = Path(folder, path.name)
             SimpleITK.WriteImage(image, header, useCompression=False)
             for file in sorted(Path(folder).iterdir(), key=lambda file: file == header):

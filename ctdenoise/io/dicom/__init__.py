@@ -1,20 +1,9 @@
-"""DICOM in, DICOM out: discover series, read slices as HU, derive and write slices."""
+"""DICOM in, DICOM out: discover series, read slices as HU, derive and write slices.
 
-from ctdenoise.io.dicom.derivation import Derivation
-from ctdenoise.io.dicom.derive import derive_slice
-from ctdenoise.io.dicom.discover import Discovery, Series, SliceFile, discover
-from ctdenoise.io.dicom.pixels import CTSlice, StoredPixels, read_slice
-from ctdenoise.io.dicom.write import write_slice
+The names listed in ``__init__.pyi`` are imported when they are first used, so that a command which only reads headers
+does not import what derives images.
+"""
 
-__all__ = [
-    "CTSlice",
-    "Derivation",
-    "Discovery",
-    "Series",
-    "SliceFile",
-    "StoredPixels",
-    "derive_slice",
-    "discover",
-    "read_slice",
-    "write_slice",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

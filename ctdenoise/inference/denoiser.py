@@ -24,6 +24,7 @@ from ctdenoise.inference.network_runner import NetworkRunner, select_device
 from ctdenoise.inference.options import check_strength
 from ctdenoise.inference.strength import automatic_strength, sample_indices
 from ctdenoise.io.dicom.pixels import OUTSIDE_FIELD_HU
+from ctdenoise.io.neighbours import Plane, neighbour_indices
 from ctdenoise.models.denoiser import NetworkConfig
 from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_model
 from ctdenoise.transforms import ScaleHU, ToClipInput
@@ -57,7 +58,10 @@ class Denoiser:
     hu_range
         HU that become 0 and 1; None for a network of photographs.
     channels
-        Channels of the network's input: 3 for colour or for the grey channel repeated, 1 for grey.
+        Channels of the network's input: 3 for colour or for the grey channel repeated, 1 for grey, 2 · `context` + 1
+        for a slice with its neighbours.
+    context
+        Neighbours that the network sees on each side of a slice; CT only.
     device
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     batch_size
@@ -89,6 +93,7 @@ class Denoiser:
         *,
         hu_range: tuple[float, float] | None = HU_RANGE,
         channels: int = 3,
+        context: int = 0,
         device: str = "auto",
         batch_size: int | None = None,
         engine: str = AUTO,
@@ -98,6 +103,7 @@ class Denoiser:
         self.description = description
         self.full_field = full_field
         self.channels = channels
+        self.context = context
         self.hu_range = hu_range
         self.requested_device = device
         self.requested_engine = engine
@@ -113,7 +119,7 @@ class Denoiser:
             hu_width=high - low,
         )
         steps: list[InvertibleTransform | Callable[..., object]] = [ScaleHU(hu_range)] if hu_range else []
-        if channels == 3:
+        if channels == 3 and not context:
             steps.append(ToClipInput())
         self._to_network = Compose(steps)
 
@@ -140,6 +146,7 @@ class Denoiser:
             network,
             hu_range=description.hu_range,
             channels=config.in_channels,
+            context=config.context // 2,
             device=device,
             batch_size=batch_size,
             engine=engine,
@@ -184,7 +191,7 @@ class Denoiser:
         """Return a denoiser with the engine that would finish so many slices ``[H, W]`` first; measured if need be."""
         if self.requested_engine != AUTO:
             return self
-        probe = self._network_input(np.nan_to_num(example_hu, nan=OUTSIDE_FIELD_HU))
+        probe = self._network_input(self._windows(np.nan_to_num(example_hu, nan=OUTSIDE_FIELD_HU)[None])[0])
         return self.with_engine(self.runner.fastest_engine(probe[None], slices))
 
     def __call__(
@@ -202,7 +209,9 @@ class Denoiser:
         hu
             ``[H, W]`` or ``[D, H, W]`` HU of any size: an array, a tensor, or a MetaTensor, which keeps its metadata.
             Values above the model's range (metal), below −1400 HU (outside the field of view) and NaN are returned as
-            they are; the network sees the end of its range in their place.
+            they are; the network sees the end of its range in their place. A model with context takes the slices of
+            ``[D, H, W]`` for neighbours in this order, at equal distances; :func:`~ctdenoise.inference.api.denoise`
+            knows where slices of files are.
         strength
             0 returns the source, 1 the network's output, values in between blend linearly. None leaves about the noise
             of a full-dose scan: see :func:`~ctdenoise.inference.strength.automatic_strength`.
@@ -230,20 +239,59 @@ class Denoiser:
             sample = [slices[i] for i in sample_indices(len(slices))]
             strength = automatic_strength(sample, pixel_spacing_mm, slice_thickness_mm).strength
         ready = self.with_fastest_engine(slices[0], len(slices)) if self.engine == AUTO else self
-        size = max(1, ready.batch_size)
-        parts = [ready.denoise_slices(slices[i : i + size], strength) for i in range(0, len(slices), size)]
-        return like_input(np.concatenate(parts).reshape(volume.shape), hu)
+        return like_input(ready.denoise_stack(slices, strength).reshape(volume.shape), hu)
+
+    def denoise_stack(
+        self, hu: NDArray[np.float32], strength: float, neighbours: NDArray[np.intp] | None = None
+    ) -> NDArray[np.float32]:
+        """Denoise ``[D, H, W]`` HU, a few slices at a time.
+
+        Parameters
+        ----------
+        hu
+            Slices in order of position.
+        strength
+            As above.
+        neighbours
+            ``[D, 2 · context + 1]``, see :func:`~ctdenoise.io.neighbours.neighbour_indices`; None for equal distances.
+        """
+        if neighbours is None:
+            neighbours = neighbour_indices([Plane(float(index)) for index in range(len(hu))], self.context)
+        size = max(1, self.batch_size)
+        return np.concatenate(
+            [self.denoise_slices(hu[neighbours[i : i + size]], strength) for i in range(0, len(hu), size)]
+        )
 
     def denoise_slices(self, hu: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
-        """Denoise ``[B, H, W]`` HU; the result of a slice does not depend on the others of the batch."""
-        boxes = [self._box(image) for image in hu]
-        result = hu.copy()
-        for size in {_size(hu, box) for box in boxes if box is not None}:
-            same = [i for i, box in enumerate(boxes) if box is not None and _size(hu, box) == size]
-            output = self.runner(torch.stack([self._network_input(hu[i][boxes[i]]) for i in same]))
-            for i, image in zip(same, output, strict=True):
-                result[i][boxes[i]] = self._blend(hu[i][boxes[i]], image, strength)
+        """Denoise slices; the result of each depends on itself and its neighbours alone.
+
+        Parameters
+        ----------
+        hu
+            ``[B, H, W]``, or ``[B, 2 · context + 1, H, W]``: slices with their neighbours in order along the normal,
+            and the slice itself where there is none.
+        strength
+            As above.
+
+        Returns
+        -------
+        ndarray
+            ``[B, H, W]``.
+        """
+        windows = hu if hu.ndim == 4 else self._windows(hu)
+        slices = windows[:, self.context]
+        boxes = [self._box(image) for image in slices]
+        result = slices.copy()
+        for size in {_size(box) for box in boxes if box is not None}:
+            same = [(i, box) for i, box in enumerate(boxes) if box is not None and _size(box) == size]
+            output = self.runner(torch.stack([self._network_input(windows[i][:, *box]) for i, box in same]))
+            for (i, box), image in zip(same, output, strict=True):
+                result[i][box] = self._blend(slices[i][box], image, strength)
         return result
+
+    def _windows(self, hu: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return ``[B, H, W]`` as slices without neighbours, ``[B, 2 · context + 1, H, W]``."""
+        return np.repeat(hu[:, None], 2 * self.context + 1, axis=1)
 
     def denoise_image(self, image: NDArray[np.floating], *, strength: float = 1.0) -> NDArray[np.float32]:
         """Denoise a photograph.
@@ -306,12 +354,12 @@ class Denoiser:
         return everything if self.full_field else body_box(hu, self.runner.size_multiple)
 
     def _network_input(self, hu: NDArray[np.float32]) -> Tensor:
-        """Window and normalise ``[H, W]`` HU to ``[C, H, W]``."""
+        """Window and normalise ``[2 · context + 1, H, W]`` HU to ``[C, H, W]``."""
         low, high = self.hu_range or HU_RANGE
         visible = np.minimum(hu, np.float32(high))
         visible[~(hu >= OUTSIDE_FIELD_HU)] = low  # outside the field of view, and NaN
         # A plain tensor: MONAI's MetaTensor costs time in each layer of the network.
-        return cast("Tensor", convert_to_tensor(self._to_network(visible[None]), track_meta=False))
+        return cast("Tensor", convert_to_tensor(self._to_network(visible), track_meta=False))
 
     def _blend(self, hu: NDArray[np.float32], output: Tensor, strength: float) -> NDArray[np.float32]:
         assert self.hu_range is not None
@@ -327,6 +375,6 @@ class Denoiser:
         return result
 
 
-def _size(hu: NDArray[np.float32], box: Box) -> tuple[int, int]:
+def _size(box: Box) -> tuple[int, int]:
     rows, columns = box
     return rows.stop - rows.start, columns.stop - columns.start

@@ -87,8 +87,9 @@ class Denoising:
     def provenance(self) -> Provenance:
         """Model, strength, field and numerical environment."""
         model = model_entry(self.denoiser)
+        seen = ", each with its neighbours" if self.context else ""
         description = (
-            f"Denoised slice by slice, model {model['name']} (sha256 {model['sha256'][:12]}), "
+            f"Denoised slice by slice{seen}, model {model['name']} (sha256 {model['sha256'][:12]}), "
             f"strength {self.strength:g}"
         )
         return Provenance(
@@ -113,11 +114,11 @@ class Denoising:
 
     @property
     def context(self) -> int:
-        """None: each slice is processed alone."""
-        return 0
+        """Neighbours on each side that the model sees."""
+        return self.denoiser.context
 
     def __call__(self, hu: NDArray[np.float32], slices: Sequence[SliceInfo]) -> NDArray[np.float32]:
-        """Denoise ``[B, H, W]`` HU."""
+        """Denoise ``[B, H, W]`` HU, or with a context c ``[B, 2c + 1, H, W]``."""
         return self.denoiser.denoise_slices(hu, self.strength)
 
     def run_info(self) -> dict[str, Any]:

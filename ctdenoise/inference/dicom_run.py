@@ -11,7 +11,14 @@ from functools import cached_property
 from pathlib import Path
 
 from ctdenoise.errors import InputError
-from ctdenoise.inference.earlier_results import assign_names, is_changed, remove_results, remove_unrecorded
+from ctdenoise.inference.earlier_results import (
+    SourceHashes,
+    assign_names,
+    is_changed,
+    neighbours_changed,
+    remove_results,
+    remove_unrecorded,
+)
 from ctdenoise.inference.file_names import FileNames
 from ctdenoise.inference.journal import Journal
 from ctdenoise.inference.manifest import (
@@ -111,7 +118,7 @@ class DicomRun:
         output = self._output(earlier)
         wanted = self._images(output)
         records = {record.source_uid: record for record in Journal(folder).read()} if earlier else {}
-        kept = {uid: r for uid, r in records.items() if uid not in wanted or not is_changed(wanted[uid], r)}
+        kept, outdated = self._kept(records, wanted)
         left = [file for file in self.series.slices if any(uid not in kept for uid in self._uids(file, output))]
         if earlier and earlier.status == "complete":
             if not left:
@@ -145,7 +152,7 @@ class DicomRun:
             warnings=[*self.series.warnings, *resolved.warnings],
         )
         if continued:
-            self._report_changes(continued, manifest, wanted, kept)
+            self._report_changes(continued, manifest, wanted, kept, outdated)
         return DicomPlan(resolved.operation, derivation, manifest, assign_names(list(wanted), kept), kept, left)
 
     def execute(self, plan: DicomPlan) -> None:
@@ -185,6 +192,18 @@ class DicomRun:
         manifest.write(folder / MANIFEST)
         journal.remove()
         return SeriesResult(folder, manifest, written=len(manifest.slices) - len(plan.kept))
+
+    def _kept(
+        self, records: dict[str, SliceRecord], wanted: dict[str, SliceFile]
+    ) -> tuple[dict[str, SliceRecord], set[str]]:
+        """Return the records that still hold, and the UIDs of those that do not because of their neighbours alone."""
+        hashes = SourceHashes()
+        kept = {uid: r for uid, r in records.items() if uid not in wanted or not is_changed(wanted[uid], r, hashes)}
+        absent = {record.source_sha256 for uid, record in kept.items() if uid not in wanted}
+        by_file = {wanted[uid].uid: record for uid, record in kept.items() if uid in wanted}
+        files = neighbours_changed(self.series.slices, by_file, absent, hashes)
+        outdated = {uid for uid in kept if uid in wanted and wanted[uid].uid in files}
+        return {uid: record for uid, record in kept.items() if uid not in outdated}, outdated
 
     def _finished_at_random(self, earlier: Manifest, images: int) -> SeriesResult:
         """Return a finished run with random UIDs, which nothing leads back to its source from."""
@@ -226,7 +245,12 @@ class DicomRun:
         return other_results(self.target, pattern, lambda other: other.source.series_uid == series_uid)
 
     def _report_changes(
-        self, earlier: Manifest, manifest: Manifest, wanted: dict[str, SliceFile], kept: dict[str, SliceRecord]
+        self,
+        earlier: Manifest,
+        manifest: Manifest,
+        wanted: dict[str, SliceFile],
+        kept: dict[str, SliceRecord],
+        outdated: set[str],
     ) -> None:
         """Say what of the series changed since the run that is continued."""
         as_before = f"the parameters of that run ({self._parameters(earlier)}); --overwrite starts anew"
@@ -235,11 +259,16 @@ class DicomRun:
             change = f"{added} slices were added since this series was begun and are processed with {as_before}"
             self.progress.message(f"{self.target}: {change}")
             manifest.warnings.append(change)
-        replaced = sum(record.source_uid in wanted and record.source_uid not in kept for record in earlier.slices)
+        gone = {uid for uid in wanted if uid not in kept and uid not in outdated}
+        replaced = sum(record.source_uid in gone for record in earlier.slices)
         if replaced:
             change = (
                 f"the source files of {replaced} slices changed, or their results are gone: they are processed again"
             )
+            self.progress.message(f"{self.target}: {change}")
+            manifest.warnings.append(change)
+        if outdated:
+            change = f"neighbours of {len(outdated)} slices were added, repaired or replaced: they are processed again"
             self.progress.message(f"{self.target}: {change}")
             manifest.warnings.append(change)
         manifest.warnings += self._report_absent(wanted, kept)
@@ -265,3 +294,4 @@ class DicomRun:
         if self.options.random_uids and self.options.deidentification:
             for record in manifest.slices:
                 record.source_sha256 = ""
+                record.neighbours_sha256 = []

@@ -28,11 +28,11 @@ from ctdenoise.inference.operations import OperationRequest, SeriesSample, Slice
 from ctdenoise.inference.options import RunOptions
 from ctdenoise.inference.results import Progress, SeriesResult
 from ctdenoise.inference.run import resolve_operation
-from ctdenoise.inference.slice_context import Plane, neighbour_indices
 from ctdenoise.inference.strength import sample_indices
 from ctdenoise.io.dicom.archive import OpenedInput
 from ctdenoise.io.images import SUFFIXES as IMAGE_SUFFIXES
 from ctdenoise.io.images import Photograph, read_image
+from ctdenoise.io.neighbours import Plane, neighbour_indices
 from ctdenoise.io.volumes import SUFFIXES as VOLUME_SUFFIXES
 from ctdenoise.io.volumes import Volume, read_volume
 from ctdenoise.provenance import as_json_types

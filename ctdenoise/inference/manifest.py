@@ -31,6 +31,11 @@ class SliceRecord(_Entry):
     file: str = Field(description="Name in the output folder.")
     source_uid: str = Field(description="SOP Instance UID of the source, or its pseudonym; the index in a volume.")
     source_sha256: str = Field(description="SHA-256 of the source file, so that a changed source is noticed.")
+    neighbours_sha256: list[str] = Field(
+        default_factory=list,
+        description="SHA-256 of the files of the neighbouring slices that were used, in order along the slice normal; "
+        "empty strings where the slice itself stood in for one. Of operations with context only.",
+    )
     derived_uid: str = Field(description="SOP Instance UID of the derived image; empty in a volume.")
     clipped: int = Field(description="Pixels saturated because the stored bits do not hold their value.")
     padding: int = Field(description="Pixels left alone because they show no anatomy.")

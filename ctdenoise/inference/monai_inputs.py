@@ -15,8 +15,9 @@ from monai.transforms import MapTransform
 from numpy.typing import NDArray
 
 from ctdenoise.errors import InputError
+from ctdenoise.inference.monai_neighbours import PLANES, planes_as_array
 from ctdenoise.io.dicom import CTSlice, Discovery, discover, read_slice
-from ctdenoise.io.dicom.discover import input_tree
+from ctdenoise.io.dicom.discover import input_tree, slice_plane
 from ctdenoise.io.images import is_image
 from ctdenoise.io.volumes import find_volumes, is_volume, read_volume
 from ctdenoise.io.volumes.volume import LPS_RAS
@@ -182,7 +183,9 @@ def _load_slices(paths: Sequence[Path]) -> MetaTensor:
     stored = np.stack([image.stored.T * image.slope + image.intercept for image in slices], axis=-1)
     # The file's name in outputs: of the series, because folders may be named after patients.
     name = f"{int(first.dataset.get('SeriesNumber') or 0):04d}-{json_sha256(str(first.dataset.SeriesInstanceUID))[:8]}"
-    return _meta_tensor(stored.astype(np.float32), LPS_RAS @ _affine(slices), name, first.slice_thickness_mm)
+    hu = _meta_tensor(stored.astype(np.float32), LPS_RAS @ _affine(slices), name, first.slice_thickness_mm)
+    hu.meta[PLANES] = planes_as_array([slice_plane(image.dataset) for image in slices])
+    return hu
 
 
 def _affine(slices: Sequence[CTSlice]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference.denoiser import Denoiser
+from ctdenoise.inference.monai_neighbours import image_neighbours
 from ctdenoise.inference.options import check_strength
 from ctdenoise.inference.strength import automatic_strength, sample_indices
 from ctdenoise.io.dicom.pixels import OUTSIDE_FIELD_HU, PADDING_FILL_HU
@@ -86,10 +87,11 @@ class Denoise(Transform):
         _check_axial(img)
         plain = img.detach().cpu().as_subclass(Tensor).numpy() if isinstance(img, Tensor) else np.asarray(img)
         spacing, thickness = _spacing(img)
+        neighbours = image_neighbours(img, self.denoiser.context) if img.ndim == 4 else None
         clean = np.empty(plain.shape, np.float32)
         for source, target in zip(plain, clean, strict=True):
             slices = source[None] if source.ndim == 2 else np.moveaxis(source, -1, 0)
-            denoised = self._slices(np.ascontiguousarray(slices, np.float32), spacing, thickness)
+            denoised = self._slices(np.ascontiguousarray(slices, np.float32), spacing, thickness, neighbours)
             target[...] = denoised[0] if source.ndim == 2 else np.moveaxis(denoised, 0, -1)
         if not isinstance(img, Tensor):
             return clean
@@ -98,15 +100,18 @@ class Denoise(Transform):
         return result
 
     def _slices(
-        self, hu: NDArray[np.float32], spacing_mm: float | None, thickness_mm: float | None
+        self,
+        hu: NDArray[np.float32],
+        spacing_mm: float | None,
+        thickness_mm: float | None,
+        neighbours: NDArray[np.intp] | None,
     ) -> NDArray[np.float32]:
         """Denoise ``[D, H, W]``."""
         strength = self.strength
         if strength is None:
             strength = _measured_strength(hu, spacing_mm, thickness_mm)
         ready = self.denoiser.with_fastest_engine(hu[0], len(hu))
-        size = max(1, ready.batch_size)
-        return np.concatenate([ready.denoise_slices(hu[i : i + size], strength) for i in range(0, len(hu), size)])
+        return ready.denoise_stack(hu, strength, neighbours)
 
 
 class Denoised(MapTransform):

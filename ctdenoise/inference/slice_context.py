@@ -1,9 +1,9 @@
-"""Neighbouring slices as context: which slices are neighbours, and a window that moves along a series."""
+"""Neighbouring slices as context: those of files and of frames, and a window that moves along a series."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,60 +11,16 @@ from pydicom import Dataset
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import CTSlice, SliceFile
-from ctdenoise.io.dicom.discover import position_along_normal
+from ctdenoise.io.dicom.discover import plane
 from ctdenoise.io.dicom.enhanced import functional_group
-
-#: A distance of more than this times the usual distance of the series is a gap.
-_GAP = 1.5
-#: Largest difference between direction cosines of one orientation, which files round differently: 0.06°.
-_TOLERANCE = 1e-3
+from ctdenoise.io.neighbours import Plane, neighbour_indices
 
 Decoded = TypeVar("Decoded")
 
 
-class Plane(NamedTuple):
-    """Position of a slice in mm along its normal, None if unknown, and numbers in which neighbours agree."""
-
-    position: float | None
-    geometry: tuple[float, ...] = ()
-
-
-def neighbour_indices(planes: Sequence[Plane], context: int) -> NDArray[np.intp]:
-    """Find the neighbours of each slice.
-
-    Parameters
-    ----------
-    planes
-        N slices in order of position.
-    context
-        Number of neighbours on each side.
-
-    Returns
-    -------
-    NDArray
-        ``[N, 2 * context + 1]`` indices of slices, in order along the normal; column `context` is the slice itself. The
-        slice itself also stands for a neighbour that does not exist, has another geometry, or lies over a gap: over two
-        slices in succession at an unknown distance, at the same position, or more than 1.5 times the median apart.
-    """
-    table = np.repeat(np.arange(len(planes))[:, None], 2 * context + 1, axis=1)
-    if not context or len(planes) < 2:
-        return table
-    distances = np.diff([np.nan if plane.position is None else plane.position for plane in planes])
-    known = distances[np.isfinite(distances)]
-    usual = np.median(known) if known.size else 0.0
-    is_gap = ~((distances > 0) & (distances <= _GAP * usual))
-    gaps_before = np.concatenate([[0], np.cumsum(is_gap)])
-    for index, plane in enumerate(planes):
-        for other in range(max(0, index - context), min(len(planes), index + context + 1)):
-            if gaps_before[other] == gaps_before[index] and _agree(planes[other].geometry, plane.geometry):
-                table[index, other - index + context] = other
-    return table
-
-
 def file_neighbours(files: Sequence[SliceFile], context: int) -> NDArray[np.intp]:
     """Return :func:`neighbour_indices` of the files of a series; those of enhanced CT have none outside themselves."""
-    planes = [Plane(None if file.enhanced else file.position, file.geometry) for file in files]
-    return neighbour_indices(planes, context)
+    return neighbour_indices([Plane(None) if file.enhanced else file.plane for file in files], context)
 
 
 def frame_neighbours(image: CTSlice, context: int) -> NDArray[np.intp]:
@@ -124,18 +80,17 @@ def needed_indices(neighbours: NDArray[np.intp], wanted: Sequence[int]) -> list[
 
 
 def _frame_plane(dataset: Dataset, frame: int) -> Plane:
-    """Describe a frame, from 0 (PS3.3 C.7.6.16.2.3, C.7.6.16.2.4 and C.7.6.16.2.2)."""
-    position, orientation, content = (
+    """Describe a frame, from 0 (PS3.3 C.7.6.16.2.1 to C.7.6.16.2.4)."""
+    position, orientation, measures, content = (
         functional_group(dataset, frame, f"{name}Sequence") or Dataset()
-        for name in ("PlanePosition", "PlaneOrientation", "FrameContent")
+        for name in ("PlanePosition", "PlaneOrientation", "PixelMeasures", "FrameContent")
     )
     try:
-        cosines = orientation.get("ImageOrientationPatient")
-        millimetres = position_along_normal(cosines, position.get("ImagePositionPatient"))
-        return Plane(millimetres, (float(content.get("FrameAcquisitionNumber") or 0), *map(float, cosines or ())))
+        return plane(
+            orientation.get("ImageOrientationPatient"),
+            position.get("ImagePositionPatient"),
+            measures.get("PixelSpacing"),
+            (float(content.get("FrameAcquisitionNumber") or 0),),
+        )
     except (TypeError, ValueError):  # damaged elements
         return Plane(None)
-
-
-def _agree(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return len(one) == len(other) and all(abs(a - b) <= _TOLERANCE for a, b in zip(one, other, strict=True))

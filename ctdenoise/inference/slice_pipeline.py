@@ -47,10 +47,13 @@ class ImageWindows:
         A classic image, or an enhanced one with all its frames.
     windows
         For each slice ``2c + 1`` arrays ``[H, W]`` of HU: itself with its neighbours.
+    neighbours_sha256
+        Of the ``2c`` files beside the source; empty strings where the source itself stands in.
     """
 
     source: ReadSlice
     windows: Sequence[Sequence[NDArray[np.float32]]]
+    neighbours_sha256: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -124,10 +127,11 @@ class SlicePipeline:
         windows = [[neighbour.image.hu for neighbour in window]]
         if frames.ndim == 3:
             windows = [[frames[index] for index in row] for row in frame_neighbours(item.image, context)]
-        images = [ImageWindows(item, windows)]
+        hashes = ["" if other is item else other.sha256 for other in (*window[:context], *window[context + 1 :])]
+        images = [ImageWindows(item, windows, hashes)]
         if self.derivation.output.classic:
             classic = [ReadSlice(frame, item.sha256) for frame in classic_frames(item.image)]
-            images = [ImageWindows(frame, [own]) for frame, own in zip(classic, windows, strict=True)]
+            images = [ImageWindows(frame, [own], hashes) for frame, own in zip(classic, windows, strict=True)]
         return [image for image in images if self._uid(image.source.image) in self.names]
 
     def _process(
@@ -142,7 +146,7 @@ class SlicePipeline:
             return
         seconds = (time.perf_counter() - began) / len(group)
         for item, values in zip(group, result, strict=True):
-            writing.append(writer.submit(self._write, item.source, values, seconds))
+            writing.append(writer.submit(self._write, item.source, item.neighbours_sha256, values, seconds))
 
     def _apply(self, group: list[ImageWindows]) -> NDArray[np.float32]:
         """Return the results of images of one size, ``[images, H, W]`` or ``[images, frames, H, W]`` HU."""
@@ -160,7 +164,9 @@ class SlicePipeline:
         result = results[0] if len(results) == 1 else np.concatenate(results)
         return result.reshape(len(group), *group[0].source.image.hu.shape)
 
-    def _write(self, item: ReadSlice, hu: NDArray[np.float32], seconds: float) -> InputError | None:
+    def _write(
+        self, item: ReadSlice, neighbours_sha256: Sequence[str], hu: NDArray[np.float32], seconds: float
+    ) -> InputError | None:
         source, uid = item.image, self._uid(item.image)
         pixels = source.to_stored(hu)
         try:
@@ -176,6 +182,7 @@ class SlicePipeline:
             file=self.names[uid],
             source_uid=uid,
             source_sha256=item.sha256,
+            neighbours_sha256=list(neighbours_sha256),
             derived_uid=str(derived.SOPInstanceUID),
             clipped=pixels.clipped,
             padding=int(np.count_nonzero(source.padding)),

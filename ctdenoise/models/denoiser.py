@@ -46,6 +46,10 @@ class NetworkConfig:
         2 % of the range of HU, so without it most updates correct the mean.
     level_equivariant
         ``"lite"`` only: no biases, ``f(a * image) == a * f(image)``; see :class:`~ctdenoise.models.lite.LiteDenoiser`.
+    context
+        Slices that the network sees, as channels in order along the slice normal: 1, or an odd number N for a slice
+        between (N − 1) / 2 neighbours on each side, of which the middle one is denoised. Grey images only; ``clip``
+        with `grey_input` ``repeat`` has 3 input channels, and so at most 3 slices.
 
     Raises
     ------
@@ -62,6 +66,7 @@ class NetworkConfig:
     image_feature: bool = True
     residual: int = 0
     level_equivariant: bool = False
+    context: int = 1
 
     def __post_init__(self) -> None:
         # Configurations and model.json have plain strings.
@@ -82,10 +87,26 @@ class NetworkConfig:
                 "grey_input='conv' is for grey images: expected out_channels=1, "
                 f"found {self.out_channels}; use grey_input='repeat' for colour"
             )
+        self._check_context()
+
+    def _check_context(self) -> None:
+        if self.context < 1 or self.context % 2 == 0:
+            raise ValueError(f"context: expected an odd number of slices, found {self.context}")
+        if self.context == 1:
+            return
+        by_clip = self.architecture is Architecture.CLIP and self.grey_input is GreyInput.REPEAT and self.context == 3
+        if self.out_channels != 1 or not (by_clip or self.architecture is Architecture.LITE):
+            raise ValueError(
+                "context: expected out_channels=1 and architecture 'lite', or 'clip' with grey_input='repeat' and 3 "
+                f"slices; found {self.context} slices, architecture '{self.architecture}', "
+                f"grey_input='{self.grey_input}', out_channels={self.out_channels}"
+            )
 
     @property
     def in_channels(self) -> int:
         """Number of channels of the network's input image."""
+        if self.context > 1:
+            return self.context
         repeated = self.architecture is Architecture.CLIP and self.grey_input is GreyInput.REPEAT
         return 3 if repeated else self.out_channels
 
@@ -99,7 +120,7 @@ class ClipDenoiser(nn.Module):
         Gives the image and its four feature maps.
     decoder
         Reconstructs the denoised image from them.
-    grey_input, residual, gamma
+    grey_input, residual, context, gamma
         See :class:`NetworkConfig` and
         :class:`~ctdenoise.models.augmentation.ProgressiveFeatureAugmentation`.
     """
@@ -111,10 +132,12 @@ class ClipDenoiser(nn.Module):
         *,
         grey_input: GreyInput = GreyInput.REPEAT,
         residual: int = 0,
+        context: int = 1,
         gamma: float = 0.025,
     ) -> None:
         super().__init__()
         self.residual = residual
+        self.context = context
         self.grey_input = nn.Conv2d(1, 3, 1, bias=False) if GreyInput(grey_input) is GreyInput.CONV else None
         self.encoder = encoder
         self.augmentation = ProgressiveFeatureAugmentation(gamma)
@@ -126,8 +149,8 @@ class ClipDenoiser(nn.Module):
         Parameters
         ----------
         image
-            ``[B, 1, H, W]``, or also ``[B, 3, H, W]`` if `grey_input` is ``repeat``; values nominally in [0, 1], not
-            clamped; H and W multiples of 16.
+            ``[B, 1, H, W]``, or also ``[B, 3, H, W]`` if `grey_input` is ``repeat``: with a `context` of 3 the previous
+            slice, the slice itself and the next; values nominally in [0, 1], not clamped; H and W multiples of 16.
 
         Returns
         -------
@@ -142,7 +165,8 @@ class ClipDenoiser(nn.Module):
         decoded: Tensor = self.decoder(self.augmentation(self.encoder(three_channels)))
         if not self.residual:
             return decoded
-        return add_difference(image, decoded, self.residual)
+        itself = image if image.shape[1] == 1 else image[:, self.context // 2 :]
+        return add_difference(itself, decoded, self.residual)
 
 
 def build_network(
@@ -171,7 +195,10 @@ def build_network(
             torch.default_generator.manual_seed(seed)
         if config.architecture is Architecture.LITE:
             return LiteDenoiser(
-                config.out_channels, residual=config.residual, level_equivariant=config.level_equivariant
+                config.out_channels,
+                context=config.context,
+                residual=config.residual,
+                level_equivariant=config.level_equivariant,
             )
         if config.encoder is None:
             baselines = {Architecture.DNCNN: DnCNN, Architecture.REDCNN: REDCNN}
@@ -186,7 +213,14 @@ def build_network(
         )
         if config.residual:
             nn.init.zeros_(decoder.last.weight)
-        return ClipDenoiser(encoder, decoder, grey_input=config.grey_input, residual=config.residual, gamma=gamma)
+        return ClipDenoiser(
+            encoder,
+            decoder,
+            grey_input=config.grey_input,
+            residual=config.residual,
+            context=config.context,
+            gamma=gamma,
+        )
 
 
 def apply_to_any_size(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:

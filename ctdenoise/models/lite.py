@@ -34,6 +34,9 @@ class LiteDenoiser(nn.Module):
     ----------
     channels
         Of the image; 1 for CT.
+    context
+        Slices in the input, of which the middle one is denoised, as in
+        :class:`~ctdenoise.models.denoiser.NetworkConfig`.
     residual
         As in :class:`~ctdenoise.models.denoiser.NetworkConfig`; 0: the network's output is the image itself.
     level_equivariant
@@ -48,16 +51,18 @@ class LiteDenoiser(nn.Module):
         self,
         channels: int = 1,
         *,
+        context: int = 1,
         residual: int = 0,
         level_equivariant: bool = False,
         widths: Sequence[int] = WIDTHS,
     ) -> None:
         super().__init__()
+        self.context = context
         self.residual = residual
         self.level_equivariant = level_equivariant
         bias = not level_equivariant
         pairs = list(pairwise(widths))
-        self.first = _convolutions(4 * channels, widths[0], bias=bias)
+        self.first = _convolutions(4 * channels * context, widths[0], bias=bias)
         self.down = nn.ModuleList(
             nn.Sequential(nn.Conv2d(fine, coarse, 2, stride=2, bias=bias), *_convolutions(coarse, coarse, bias=bias))
             for fine, coarse in pairs
@@ -72,7 +77,8 @@ class LiteDenoiser(nn.Module):
             nn.init.zeros_(cast("Tensor", self.last.bias))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Denoise ``[B, C, H, W]``; H and W multiples of 16."""
+        """Denoise ``[B, C, H, W]``, or the middle one of ``[B, context, H, W]``; H and W multiples of 16."""
+        itself = image[:, self.context // 2 :] if self.context > 1 else image
         maps = [self.first(F.pixel_unshuffle(image, 2))]
         for down in self.down:
             maps.append(down(maps[-1]))
@@ -81,5 +87,5 @@ class LiteDenoiser(nn.Module):
             x = merge(up(x) + maps.pop())
         output = F.pixel_shuffle(self.last(x), 2)
         if self.level_equivariant:
-            return image - output
-        return add_difference(image, output, self.residual) if self.residual else output
+            return itself[:, : output.shape[1]] - output
+        return add_difference(itself, output, self.residual) if self.residual else output

@@ -1,7 +1,9 @@
 from .data import LoadCTSliced as LoadCTSliced
+from .data import LoadNeighbourhoodd as LoadNeighbourhoodd
 from .data import LoadNoised as LoadNoised
 from .data import LoadPhotographd as LoadPhotographd
 from .data import SmoothCTd as SmoothCTd
+from .data import neighbourhoods as neighbourhoods
 from .data import slabs as slabs
 from .data import validation_set as validation_set
 from .datasets import load_data as load_data

@@ -124,7 +124,8 @@ def _write_model(
     write_whole(models / "model.json", json.dumps(asdict(shipped), indent=2, ensure_ascii=False) + "\n")
     with atomic_path(models / "model.pt") as partial:
         torch.save(network.state_dict(), partial)
-    example = torch.zeros(1, NetworkConfig(**description.network).out_channels, _TRACED_SIDE, _TRACED_SIDE)
+    config = NetworkConfig(**description.network)
+    example = torch.zeros(1, config.context * config.out_channels, _TRACED_SIDE, _TRACED_SIDE)
     traced = convert_to_torchscript(network, inputs=[example], use_trace=True)
     metadata = _read(folder / "configs" / "metadata.json")
     save_net_with_metadata(

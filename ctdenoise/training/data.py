@@ -16,6 +16,7 @@ from skimage.restoration import denoise_tv_chambolle
 
 from ctdenoise.io.dicom import read_slice
 from ctdenoise.io.images import read_image
+from ctdenoise.io.neighbours import Plane, neighbour_indices
 from ctdenoise.noise.measure import ANATOMY_PER_MM, evenly_spread, measure_noise, uniform_regions
 from ctdenoise.training.datasets import Item
 
@@ -31,6 +32,18 @@ class LoadCTSliced(MapTransform):
 def _average(paths: Sequence[str]) -> NDArray[np.float32]:
     average: NDArray[np.float32] = np.mean([read_slice(Path(path)).hu for path in paths], axis=0, dtype=np.float32)
     return average
+
+
+class LoadNeighbourhoodd(MapTransform):
+    """Read the slices that :func:`neighbourhoods` lists under each key: HU, ``[N, H, W]`` float32."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Read each key; each file once."""
+        result = dict(data)
+        for key in self.key_iterator(data):
+            read = {tuple(paths): _average(paths) for paths in data[key]}
+            result[key] = np.stack([read[tuple(paths)] for paths in data[key]])
+        return result
 
 
 class LoadNoised(MapTransform):
@@ -114,6 +127,32 @@ def slabs(items: Sequence[Item], thickness_mm: float) -> list[Item]:
             slab = series[start : start + count]
             grouped.append({**slab[0], "image": [path for item in slab for path in item["image"]]})
     return grouped
+
+
+def neighbourhoods(items: Sequence[Item], slices: int) -> list[Item]:
+    """Give CT slices their neighbours along the series.
+
+    Parameters
+    ----------
+    items
+        As :func:`~ctdenoise.training.datasets.prepare` lists them, each with ``series`` and ``position``.
+    slices
+        Odd number N of slices: the slice itself and (N − 1) / 2 neighbours on each side.
+
+    Returns
+    -------
+    list
+        The items, each with N lists of paths under ``image``, in order along the normal; and under ``missing`` the
+        indices of those that repeat the slice itself, as :func:`~ctdenoise.io.neighbours.neighbour_indices` decides.
+    """
+    gathered: list[Item] = []
+    for _, group in groupby(items, key=lambda item: item.get("series")):
+        series = list(group)
+        table = neighbour_indices([Plane(item.get("position")) for item in series], slices // 2)
+        for index, row in enumerate(table.tolist()):
+            missing = [channel for channel, other in enumerate(row) if other == index and channel != slices // 2]
+            gathered.append({**series[index], "image": [series[o]["image"] for o in row], "missing": missing})
+    return gathered
 
 
 def validation_set(

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from monai.inferers import SimpleInferer
 from monai.transforms import Compose
+from torch import Tensor
 
 from ctdenoise.models.choices import Architecture, BatchNormMode
 from ctdenoise.models.denoiser import SIZE_MULTIPLE, ClipDenoiser, NetworkConfig, apply_to_any_size, build_network
 from ctdenoise.models.encoder import calibrate_batch_norm
+from ctdenoise.models.lite import LiteDenoiser
 from ctdenoise.models.sources import encoder_source, load_source
-from ctdenoise.models.weights import load_decoder
+from ctdenoise.models.weights import decoder_state, load_state, read_state
 
 
 def network_config(network: Mapping[str, Any], encoder: str | None) -> NetworkConfig:
@@ -49,7 +51,8 @@ def initialise_network(
     encoder_weights
         A file with the encoder's weights, if they cannot be downloaded.
     decoder_weights
-        A safetensors file with the decoder's initial weights; without it they are random.
+        A safetensors file with the decoder's initial weights; without it they are random. Those of a ``lite`` network
+        for single slices also begin one with `context`, which then ignores the neighbours.
     seed
         Seed of the random weights.
 
@@ -63,8 +66,32 @@ def initialise_network(
     if isinstance(model, ClipDenoiser) and encoder:
         load_source(model.encoder, encoder_source(encoder), Path(encoder_weights) if encoder_weights else None)
     if decoder_weights is not None:
-        load_decoder(model, Path(decoder_weights))
+        state = read_state(Path(decoder_weights))
+        if isinstance(model, LiteDenoiser):
+            state = with_neighbours_ignored(state, model)
+        load_state(model, state, decoder_state(model), Path(decoder_weights))
     return model
+
+
+def with_neighbours_ignored(state: Mapping[str, Tensor], model: LiteDenoiser) -> dict[str, Tensor]:
+    """Give the first convolution of a network for single slices the input channels of one with neighbours, as zeros.
+
+    Parameters
+    ----------
+    state
+        Weights of a network with any number of input channels.
+    model
+        The network that they are for. Where the input channels of `state` are not those of a single slice, it is
+        returned as it is.
+    """
+    name = "first.0.weight"
+    own = model.state_dict()[name]
+    channels = own.shape[1] // model.context
+    if name not in state or state[name].shape[1] != channels:
+        return dict(state)
+    weight = torch.zeros_like(own)
+    weight[:, model.context // 2 * channels :][:, :channels] = state[name]
+    return {**state, name: weight}
 
 
 def calibrate(model: torch.nn.Module, encoder: str, items: Sequence[Mapping[str, Any]], load: Compose) -> None:

@@ -4,6 +4,7 @@ from ctdenoise.transforms.camera import RandCameraNoised
 from ctdenoise.transforms.clip_input import ToClipInput, ToClipInputd
 from ctdenoise.transforms.hounsfield import ScaleHU, ScaleHUd
 from ctdenoise.transforms.kernel import RandKerneld
+from ctdenoise.transforms.neighbours import RandNeighboursd
 from ctdenoise.transforms.noise import RandBankNoised, RandCTNoise, RandCTNoised
 from ctdenoise.transforms.recorruption import RandRecorruptedd
 
@@ -13,6 +14,7 @@ __all__ = [
     "RandCTNoised",
     "RandCameraNoised",
     "RandKerneld",
+    "RandNeighboursd",
     "RandRecorruptedd",
     "ScaleHU",
     "ScaleHUd",

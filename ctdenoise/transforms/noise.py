@@ -97,7 +97,7 @@ class RandBankNoised(RandomizableTransform, MapTransform):
     Parameters
     ----------
     keys
-        Images, ``[C, H, W]``; the noise of the channels is independent. For images larger than a realisation, the
+        Images, ``[C, H, W]``. The channels get noise of one texture. For images larger than a realisation, the
         realisation is extended by reflection.
     bank
         Realisations, ``[H, W]`` of standard deviation 1, from :func:`~ctdenoise.noise.bank.noise_bank`.
@@ -105,6 +105,15 @@ class RandBankNoised(RandomizableTransform, MapTransform):
         Lowest and highest standard deviation, in the units of the image; drawn log-uniformly.
     white
         Probability of white noise instead.
+    correlation
+        Lowest and highest correlation, 0 to 0.7, of the noise of neighbouring channels, drawn uniformly. Reconstruction
+        correlates the noise of slices of which it used common data. That of channels two apart is
+        ``a² / (1 + 2a²)`` where this correlation is ``2a / (1 + 2a²)``, and beyond there is none.
+
+    Raises
+    ------
+    ValueError
+        If the correlations are out of range.
     """
 
     def __init__(
@@ -114,13 +123,17 @@ class RandBankNoised(RandomizableTransform, MapTransform):
         *,
         std: tuple[float, float],
         white: float = 0.0,
+        correlation: tuple[float, float] = (0.0, 0.0),
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, prob=1.0)
+        if not 0 <= correlation[0] <= correlation[1] <= 0.7:
+            raise ValueError(f"correlation: expected 0 ≤ lowest ≤ highest ≤ 0.7, found {correlation}")
         self.bank = bank
         self.std = std
         self.white = white
+        self.correlation = correlation
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
         """Add noise to each key."""
@@ -133,13 +146,23 @@ class RandBankNoised(RandomizableTransform, MapTransform):
     def _noise(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         std = np.exp(self.R.uniform(*np.log(self.std)))
         white = self.R.uniform() < self.white
-        noise = self.R.normal(size=shape) if white else np.stack([self._crop(*shape[1:]) for _ in range(shape[0])])
+        # Without correlation no further number is drawn: seeds give the noise that they gave without this parameter.
+        correlation = self.R.uniform(*self.correlation) if self.correlation[1] else 0.0
+        channels, rows, columns = shape
+        count = channels + 2 if correlation else channels
+        if white:
+            noise = self.R.normal(size=(count, rows, columns))
+        else:
+            realisation = self.bank[self.R.randint(len(self.bank))]
+            noise = np.stack([self._crop(realisation, rows, columns) for _ in range(count)])
+        if correlation:
+            share = (1 - np.sqrt(1 - 2 * correlation**2)) / (2 * correlation)
+            noise = (noise[1:-1] + share * (noise[:-2] + noise[2:])) / np.sqrt(1 + 2 * share**2)
         scaled: NDArray[np.float32] = (std * noise).astype(np.float32)
         return scaled
 
-    def _crop(self, rows: int, columns: int) -> NDArray[np.float32]:
-        """Return a random crop of a random realisation, flipped and transposed at random."""
-        realisation = self.bank[self.R.randint(len(self.bank))]
+    def _crop(self, realisation: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+        """Return a random crop of a realisation, flipped and transposed at random."""
         size = rows, columns
         missing = [(0, max(0, needed - present)) for needed, present in zip(size, realisation.shape, strict=True)]
         if any(after for _, after in missing):

@@ -16,6 +16,7 @@ from ctdenoise.io.dicom.archive import OpenedInput
 from ctdenoise.io.dicom.cautions import cautions
 from ctdenoise.io.dicom.enhanced import is_enhanced
 from ctdenoise.io.dicom.header import NotASliceError, read_header
+from ctdenoise.io.neighbours import Plane
 
 #: Files of ours beside images, and hidden files of other programs: not worth a line.
 _OWN_FILES = ("manifest.json", "report.html")
@@ -33,25 +34,26 @@ class SliceFile:
         What it is called in messages and manifests: its path in the input tree, or its entry in the archive.
     uid
         SOPInstanceUID.
-    position
-        Millimetres along the slice normal; None if the file has no position.
+    plane
+        Where it is; its position along the slice normal is None if the file has none.
     order
         Sort key in its series: position, then acquisition and instance number, then path.
     frames, enhanced
         How many frames it has, and whether it is enhanced CT; classic CT has one.
-    geometry
-        Rows, Columns, Acquisition Number and the six direction cosines of Image Orientation (Patient), in which
-        neighbouring slices agree; empty if the file has no position.
     """
 
     path: Path
     name: str
     uid: str
-    position: float | None
+    plane: Plane
     order: tuple[float, int, int, str]
     frames: int = 1
     enhanced: bool = False
-    geometry: tuple[float, ...] = ()
+
+    @property
+    def position(self) -> float | None:
+        """Millimetres along the slice normal; None if the file has no position."""
+        return self.plane.position
 
 
 @dataclass(frozen=True)
@@ -201,20 +203,68 @@ def input_tree(source: Path) -> Path:
 
 
 def _slice_file(path: Path, name: str, header: Dataset) -> SliceFile:
-    orientation = header.get("ImageOrientationPatient")
-    position = position_along_normal(orientation, header.get("ImagePositionPatient"))
-    acquisition = int(header.get("AcquisitionNumber") or 0)
+    where = slice_plane(header)
     order = (
-        np.inf if position is None else position,
-        acquisition,
+        np.inf if where.position is None else where.position,
+        _acquisition(header),
         int(header.get("InstanceNumber") or 0),
         str(path),
     )
     frames, enhanced = int(header.get("NumberOfFrames") or 1), is_enhanced(header)
-    geometry: tuple[float, ...] = ()
-    if position is not None:
-        geometry = (int(header.Rows), int(header.Columns), acquisition, *map(float, orientation))
-    return SliceFile(path, name, str(header.SOPInstanceUID), position, order, frames, enhanced, geometry)
+    return SliceFile(path, name, str(header.SOPInstanceUID), where, order, frames, enhanced)
+
+
+def _acquisition(header: Dataset) -> int:
+    return int(header.get("AcquisitionNumber") or 0)
+
+
+def slice_plane(header: Dataset) -> Plane:
+    """Return where a classic slice is (PS3.3 C.7.6.2.1.1)."""
+    return plane(
+        header.get("ImageOrientationPatient"),
+        header.get("ImagePositionPatient"),
+        _pixel_spacing(header),
+        (int(header.Rows), int(header.Columns), _acquisition(header)),
+    )
+
+
+def _pixel_spacing(header: Dataset) -> Sequence[float] | None:
+    """Return Pixel Spacing; None for text in its place, which is an error where the slice is read."""
+    try:
+        spacing: Sequence[float] | None = header.get("PixelSpacing")
+    except (TypeError, ValueError):
+        return None
+    return spacing
+
+
+def plane(
+    orientation: Sequence[float] | None,
+    origin: Sequence[float] | None,
+    spacing: Sequence[float] | None,
+    others: tuple[float, ...],
+) -> Plane:
+    """Return where a slice is.
+
+    Parameters
+    ----------
+    orientation, origin
+        See :func:`position_along_normal`.
+    spacing
+        Distance of rows and of columns in mm: Pixel Spacing; what is no pair of numbers is as unknown.
+    others
+        Further numbers in which neighbours agree.
+    """
+    position = position_along_normal(orientation, origin)
+    if position is None or orientation is None:
+        return Plane(None)
+    try:
+        rows, columns = (float(value) for value in spacing or ())
+    except (TypeError, ValueError):
+        rows = columns = 0.0
+    cosines = [float(value) for value in orientation]
+    along_row, along_column = np.array(cosines).reshape(2, 3) @ np.array(origin, float)
+    pixels = (float(along_row / (columns or 1.0)), float(along_column / (rows or 1.0)))
+    return Plane(position, (*others, *cosines, rows, columns), pixels)
 
 
 def position_along_normal(orientation: Sequence[float] | None, origin: Sequence[float] | None) -> float | None:

@@ -25,6 +25,7 @@ _KEYWORDS = (
     "NumberOfFrames",
     "PatientID",
     "PixelData",
+    "PixelSpacing",
     "RecognitionCode",
     "Rows",
     "SOPClassUID",

@@ -141,6 +141,7 @@ class FileRun(ABC):
         if status == "complete":
             manifest.status = "complete"
             manifest.run = plan.operation.run_info()
+            manifest.derived.bytes = self.target.stat().st_size
             manifest.seconds = round(time.perf_counter() - plan.began, 3)
             manifest.write(manifest_path(self.target))
         return SeriesResult(self.folder, manifest, written=len(manifest.slices))
@@ -152,8 +153,11 @@ class FileRun(ABC):
     def _accept_earlier(self, earlier: Manifest | None, source: SourceEntry) -> SeriesResult:
         """Return the earlier result if it was made from this very content by this very request."""
         if earlier and earlier.status == "complete" and earlier.source == source and earlier.request == self.asked:
-            return SeriesResult(self.folder, earlier, written=0)
-        what = "of another input or other options" if earlier else "that ctdenoise did not make"
+            if earlier.derived.bytes == self.target.stat().st_size:
+                return SeriesResult(self.folder, earlier, written=0)
+            what = "whose size changed since it was written"
+        else:
+            what = "of another input or other options" if earlier else "that ctdenoise did not make"
         raise InputError(
             f"expected no file or the result of this input and these options, found a file {what}",
             path=self.target,

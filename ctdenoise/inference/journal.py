@@ -24,13 +24,19 @@ class Journal:
         self._path = folder / _JOURNAL
 
     def read(self) -> list[SliceRecord]:
-        """Return the records, from the journal or else from the manifest, of slices whose files exist."""
+        """Return the records, from the journal or else from the manifest, of slices whose files are there, whole."""
         if self._path.exists():
             records = self._lines()
         else:
             manifest = read_manifest(self._folder / MANIFEST)
             records = manifest.slices if manifest else []
-        return [record for record in records if (self._folder / record.file).is_file()]
+        return [record for record in records if self._is_whole(record)]
+
+    def _is_whole(self, record: SliceRecord) -> bool:
+        try:
+            return (self._folder / record.file).stat().st_size == record.derived_bytes
+        except OSError:
+            return False
 
     def _lines(self) -> list[SliceRecord]:
         records = []

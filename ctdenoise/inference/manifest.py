@@ -37,6 +37,9 @@ class SliceRecord(_Entry):
         "empty strings where the slice itself stood in for one. Of operations with context only.",
     )
     derived_uid: str = Field(description="SOP Instance UID of the derived image; empty in a volume.")
+    derived_bytes: int = Field(
+        default=0, description="Size of the derived file, so that one that was cut off is noticed; 0 in a volume."
+    )
     clipped: int = Field(description="Pixels saturated because the stored bits do not hold their value.")
     padding: int = Field(description="Pixels left alone because they show no anatomy.")
     seconds: float = Field(description="Duration of the operation.")
@@ -70,6 +73,7 @@ class DerivedEntry(_Entry):
 
     series_uid: str = Field(default="", description="Series Instance UID; DICOM only.")
     file: str = Field(default="", description="Name of a volume or photograph.")
+    bytes: int = Field(default=0, description="Size of a volume's or photograph's file.")
     salt: str | None = Field(default=None, description="Of random UIDs while the run is unfinished.")
 
 

@@ -171,7 +171,7 @@ class SlicePipeline:
         pixels = source.to_stored(hu)
         try:
             derived = derive_slice(source, pixels, self.derivation)
-            write_slice(derived, self.folder / self.names[uid])
+            size = write_slice(derived, self.folder / self.names[uid])
         except OSError:
             raise
         except InputError as error:
@@ -184,6 +184,7 @@ class SlicePipeline:
             source_sha256=item.sha256,
             neighbours_sha256=list(neighbours_sha256),
             derived_uid=str(derived.SOPInstanceUID),
+            derived_bytes=size,
             clipped=pixels.clipped,
             padding=int(np.count_nonzero(source.padding)),
             seconds=round(seconds, 3),

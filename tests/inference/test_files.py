@@ -194,6 +194,15 @@ def test_another_input_of_the_same_name_is_not_taken_for_done(name, tmp_path, ha
     assert (output / name).read_bytes() != before[name]
 
 
+def test_a_result_that_was_cut_off_is_not_taken_for_done(tmp_path, halve):
+    write_content(tmp_path / "a" / "ct.nii.gz", 0)
+    run(halve, tmp_path / "a" / "ct.nii.gz", tmp_path / "out")
+    result = tmp_path / "out" / "ct.nii.gz"
+    result.write_bytes(result.read_bytes()[:-10])
+    with pytest.raises(InputError, match="found a file whose size changed since it was written"):
+        run(halve, tmp_path / "a" / "ct.nii.gz", tmp_path / "out")
+
+
 @pytest.mark.parametrize("change", ["origin", "spacing", "one voxel"])
 def test_geometry_and_every_voxel_are_part_of_the_content(change, tmp_path, halve):
     write_content(tmp_path / "a" / "ct.nrrd", 0)

@@ -409,9 +409,14 @@ def test_a_file_without_a_record_is_no_second_version_of_a_slice(source, archive
     archive.store(tmp_path / "out")
 
 
-def test_a_result_that_was_deleted_is_made_again_as_it_was(source, archive, tmp_path):
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut_off])
+def test_a_result_that_was_deleted_or_cut_off_is_made_again_as_it_was(damage, source, archive, tmp_path):
     first = automatic(source, tmp_path / "out")
-    (first.folder / first.manifest.slices[1].file).unlink()
+    damage(first.folder / first.manifest.slices[1].file)
     second = automatic(source, tmp_path / "out")
     assert second.written == 1
     assert second.manifest.slices[1].derived_uid == first.manifest.slices[1].derived_uid

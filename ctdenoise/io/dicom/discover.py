@@ -12,6 +12,7 @@ import numpy as np
 from pydicom import Dataset
 
 from ctdenoise.errors import InputError
+from ctdenoise.files import file_sha256
 from ctdenoise.io.dicom.archive import OpenedInput
 from ctdenoise.io.dicom.cautions import cautions
 from ctdenoise.io.dicom.enhanced import is_enhanced
@@ -156,7 +157,7 @@ def discover(source: Path | OpenedInput) -> Discovery:
         raise InputError("expected a DICOM file or a folder with some, found nothing there", path=tree.root)
     gatherings: dict[str, _Gathering] = {}
     skipped: list[Skipped] = []
-    seen: set[str] = set()
+    seen: dict[str, Path] = {}
     files = tree.files()
     first = next(files, None)
     if first is None:
@@ -174,7 +175,7 @@ def discover(source: Path | OpenedInput) -> Discovery:
     return Discovery(tuple(found), tuple(skipped))
 
 
-def _gather(path: Path, name: str, gatherings: dict[str, _Gathering], seen: set[str]) -> Skipped | None:
+def _gather(path: Path, name: str, gatherings: dict[str, _Gathering], seen: dict[str, Path]) -> Skipped | None:
     """Add a file to its series, or return why it is skipped; None for a file of ours, too."""
     try:
         header = read_header(path)
@@ -188,13 +189,28 @@ def _gather(path: Path, name: str, gatherings: dict[str, _Gathering], seen: set[
     except Exception as error:  # damaged elements raise many kinds, with values in their text
         return Skipped(path, f"damaged DICOM header ({type(error).__name__})", failed=True, name=name)
     if slice_file.uid in seen:
-        return Skipped(path, "same SOPInstanceUID as another file", name=name)
-    seen.add(slice_file.uid)
+        return _duplicate(path, name, seen[slice_file.uid])
+    seen[slice_file.uid] = path
     gathering = gatherings.setdefault(str(header.SeriesInstanceUID), _Gathering(header, number))
     gathering.slices.append(slice_file)
     gathering.patients.add(_patient(header))
     gathering.warnings.update(dict.fromkeys(warnings))
     return None
+
+
+def _duplicate(path: Path, name: str, first: Path) -> Skipped:
+    """Return why a file with the UID of another is skipped: as a copy, or, against PS3.3 C.12.1, as another image."""
+    from ctdenoise.io.dicom.pixels import read_slice  # what decodes pixels is needed here only
+
+    try:
+        if file_sha256(path) == file_sha256(first) or read_slice(path).shows_same_as(read_slice(first)):
+            return Skipped(path, "same SOPInstanceUID as another file, and the same image", name=name)
+        reason = "SOPInstanceUID (0008,0018): expected another one for another image, found that of another file"
+    except InputError as error:
+        reason = f"same SOPInstanceUID as another file, and one of both cannot be read: {error.problem}"
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror or error}"
+    return Skipped(path, reason, failed=True, name=name)
 
 
 def input_tree(source: Path) -> Path:

@@ -76,6 +76,17 @@ class CTSlice:
         measures = functional_group(self.dataset, 0, "PixelMeasuresSequence") if is_enhanced(self.dataset) else None
         return measures or self.dataset
 
+    def shows_same_as(self, other: CTSlice) -> bool:
+        """Whether another image has the same stored values and rescale."""
+        return all(
+            np.array_equal(mine, its)
+            for mine, its in (
+                (self.stored, other.stored),
+                (self.slope, other.slope),
+                (self.intercept, other.intercept),
+            )
+        )
+
     def to_stored(self, hu: NDArray[np.float32]) -> StoredPixels:
         """Turn processed HU into stored values by this slice's own rescale, rounding to the nearest (half to even).
 

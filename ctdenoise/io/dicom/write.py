@@ -9,7 +9,7 @@ from pydicom import Dataset
 from ctdenoise.files import atomic_path
 
 
-def write_slice(dataset: Dataset, path: Path) -> None:
+def write_slice(dataset: Dataset, path: Path) -> int:
     """Write a DICOM file (PS3.10 section 7.1) that is complete once it has its name.
 
     Parameters
@@ -19,6 +19,11 @@ def write_slice(dataset: Dataset, path: Path) -> None:
     path
         Final name; its folder must exist.
 
+    Returns
+    -------
+    int
+        Its size in bytes.
+
     Raises
     ------
     OSError
@@ -27,6 +32,7 @@ def write_slice(dataset: Dataset, path: Path) -> None:
     try:
         with atomic_path(path) as partial:
             dataset.save_as(partial, enforce_file_format=True)
+            return partial.stat().st_size
     except OSError as error:
         # pydicom wraps the system's error into one without number, whose text is a traceback.
         cause: BaseException | None = error

@@ -85,10 +85,29 @@ def test_everything_else_is_skipped_with_its_reason_and_damage_counts_as_failure
     assert found["capture"] == ("not a CT image but Secondary Capture Image Storage", False)
     assert found["localizer"] == ("a localizer, not a slice of the series", False)
     assert found["pixelless"] == ("PixelData (7FE0,0010): a CT image without pixel data; is the file cut off?", True)
-    assert found["zcopy"] == ("same SOPInstanceUID as another file", False)
+    assert found["zcopy"] == ("same SOPInstanceUID as another file, and the same image", False)
     assert found["notes.txt"] == found["empty"] == ("not a DICOM file", False)
     assert found["cut"][1]
     assert len(discover(tmp_path).series) == 1
+
+
+def test_one_uid_of_two_images_is_a_failure_and_of_two_encodings_is_not(tmp_path):
+    make_series(tmp_path, slices=1)
+    image = dcmread(tmp_path / "IMG001")
+    image.save_as(tmp_path / "other_encoding", implicit_vr=True)
+    pixels = image.pixel_array.copy()
+    pixels[0, 0] += 1
+    image.PixelData = pixels.tobytes()
+    image.save_as(tmp_path / "other_pixel")
+    image.PixelData = image.PixelData[:-100]
+    image.save_as(tmp_path / "other_truncated")
+    found = reasons(tmp_path)
+    assert found["other_encoding"] == ("same SOPInstanceUID as another file, and the same image", False)
+    assert found["other_pixel"] == (
+        "SOPInstanceUID (0008,0018): expected another one for another image, found that of another file",
+        True,
+    )
+    assert found["other_truncated"][1]
 
 
 def test_series_without_their_uid_are_refused_by_tag(tmp_path):

@@ -23,6 +23,7 @@ FLOORS = [
     {"inference", "training"},
     {"evaluation"},
     {"demo", "benchmark"},
+    {"cohort"},
     {"cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

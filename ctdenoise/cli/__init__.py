@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
-import warnings
 from typing import Annotated
 
 import typer
@@ -13,6 +11,7 @@ import typer
 from ctdenoise.cli import (
     benchmark,
     bundle,
+    cohort,
     datasets,
     demo,
     denoise,
@@ -23,6 +22,7 @@ from ctdenoise.cli import (
     simulate,
     train,
 )
+from ctdenoise.cli.process import silence_pydicom
 from ctdenoise.errors import InputError
 from ctdenoise.version import __version__
 
@@ -42,15 +42,14 @@ app.command()(benchmark.benchmark)
 app.command(context_settings=train.PASS_ON)(train.train)
 app.command(context_settings=train.PASS_ON)(train.export)
 app.command()(bundle.bundle)
+app.add_typer(cohort.app, name="cohort")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")
 
 
 def main() -> None:
     """Run the command line."""
-    # pydicom warns of and logs values that break a rule, and these may be a patient's.
-    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
-    logging.getLogger("pydicom").propagate = False
+    silence_pydicom()
     # What schedulers and containers send first ends a run as Ctrl-C does: with a manifest, without a lock.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -20,6 +22,18 @@ def configure_torch() -> None:
     torch.set_num_threads(max(1, min(torch.get_num_threads(), available_processors())))
     torch._dynamo.config.recompile_limit = _COMPILED_SIZES
     _keep_freed_memory()
+
+
+def silence_pydicom() -> None:
+    """Keep pydicom from warning of and logging values that break a rule, which may be a patient's."""
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+    logging.getLogger("pydicom").propagate = False
+
+
+def configure_worker() -> None:
+    """Make the settings of a command in a process that a command has others start."""
+    silence_pydicom()
+    configure_torch()
 
 
 def available_processors() -> int:

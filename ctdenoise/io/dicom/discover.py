@@ -116,6 +116,33 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Examined:
+    """A file of a series, as its header describes it.
+
+    Attributes
+    ----------
+    header
+        What was read of it.
+    file
+        The instance.
+    number
+        SeriesNumber; None where absent.
+    warnings
+        Why a model may not fit.
+    """
+
+    header: Dataset
+    file: SliceFile
+    number: int | None
+    warnings: tuple[str, ...]
+
+    @property
+    def series_uid(self) -> str:
+        """SeriesInstanceUID."""
+        return str(self.header.SeriesInstanceUID)
+
+
+@dataclass(frozen=True)
 class Discovery:
     """What a folder tree holds."""
 
@@ -177,6 +204,32 @@ def discover(source: Path | OpenedInput) -> Discovery:
 
 def _gather(path: Path, name: str, gatherings: dict[str, _Gathering], seen: dict[str, Path]) -> Skipped | None:
     """Add a file to its series, or return why it is skipped; None for a file of ours, too."""
+    found = examine(path, name)
+    if not isinstance(found, Examined):
+        return found
+    if found.file.uid in seen:
+        return duplicate(path, name, seen[found.file.uid])
+    seen[found.file.uid] = path
+    gathering = gatherings.setdefault(found.series_uid, _Gathering(found.header, found.number))
+    gathering.slices.append(found.file)
+    gathering.patients.add(_patient(found.header))
+    gathering.warnings.update(dict.fromkeys(found.warnings))
+    return None
+
+
+def examine(path: Path, name: str) -> Examined | Skipped | None:
+    """Read the header of a file and say what it is.
+
+    Parameters
+    ----------
+    path, name
+        The file, and what it is called in messages.
+
+    Returns
+    -------
+    Examined, Skipped or None
+        A file of a series; why it is none; None for a file of ours or a hidden one, which is not worth a line.
+    """
     try:
         header = read_header(path)
         slice_file, warnings = _slice_file(path, name, header), cautions(header)
@@ -188,17 +241,10 @@ def _gather(path: Path, name: str, gatherings: dict[str, _Gathering], seen: dict
         return Skipped(path, error.reason, failed=True, name=name)
     except Exception as error:  # damaged elements raise many kinds, with values in their text
         return Skipped(path, f"damaged DICOM header ({type(error).__name__})", failed=True, name=name)
-    if slice_file.uid in seen:
-        return _duplicate(path, name, seen[slice_file.uid])
-    seen[slice_file.uid] = path
-    gathering = gatherings.setdefault(str(header.SeriesInstanceUID), _Gathering(header, number))
-    gathering.slices.append(slice_file)
-    gathering.patients.add(_patient(header))
-    gathering.warnings.update(dict.fromkeys(warnings))
-    return None
+    return Examined(header, slice_file, number, warnings)
 
 
-def _duplicate(path: Path, name: str, first: Path) -> Skipped:
+def duplicate(path: Path, name: str, first: Path) -> Skipped:
     """Return why a file with the UID of another is skipped: as a copy, or, against PS3.3 C.12.1, as another image."""
     from ctdenoise.io.dicom.pixels import read_slice  # what decodes pixels is needed here only
 

@@ -18,10 +18,10 @@ from ctdenoise.errors import InputError
 from ctdenoise.io.transfer_syntax import TransferSyntax
 
 if TYPE_CHECKING:
+    from ctdenoise.cohort.outcome import Outcome, WorkSettings
     from ctdenoise.cohort.plan import PlanEntry
     from ctdenoise.cohort.scan import SkippedFiles
     from ctdenoise.cohort.stopping import StopOnSignals
-    from ctdenoise.cohort.work import Outcome, WorkSettings
 
 app = typer.Typer(help="Denoise thousands of series on many machines.", no_args_is_help=True)
 
@@ -136,10 +136,10 @@ def cohort_run(
     """
     if executor is not Executor.DASK and (scheduler or workers):
         raise typer.BadParameter("--scheduler and --workers: expected --executor dask with them, found none")
+    from ctdenoise.cohort.outcome import WorkSettings
     from ctdenoise.cohort.parts import Part
     from ctdenoise.cohort.plan import read_plan
     from ctdenoise.cohort.stopping import EXIT_STOPPED, StopOnSignals
-    from ctdenoise.cohort.work import WorkSettings
 
     plan, output = plan.absolute(), output.absolute()
     entries = Part.parse(part).of(read_plan(plan))

@@ -15,8 +15,8 @@ from typing import Any
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, as_completed
 
+from ctdenoise.cohort.outcome import Outcome, WorkSettings
 from ctdenoise.cohort.plan import PlanEntry, read_planned
-from ctdenoise.cohort.work import Outcome, WorkSettings, process
 from ctdenoise.errors import InputError
 
 _LOG = logging.getLogger("ctdenoise")
@@ -61,6 +61,8 @@ class WorkerSetup(WorkerPlugin):  # type: ignore[misc]
 
 def work(offset: int, plan: Path, output: Path, settings: WorkSettings) -> Outcome:
     """Process a series in a worker. An error that no series should cause ends the process, which may be damaged."""
+    from ctdenoise.cohort.work import process  # and torch with it, which the client does not need
+
     with _one_at_a_time:  # of several threads of a worker, which share the model
         try:
             return process(read_planned(plan, offset), output, settings, _stopping.is_set, wait=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from ctdenoise.cohort.outcome import Outcome, WorkSettings
 from ctdenoise.cohort.plan import PlanEntry, read_planned
-from ctdenoise.cohort.work import Outcome, WorkSettings, process
+from ctdenoise.cohort.work import process
 
 
 def run_here(

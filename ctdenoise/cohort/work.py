@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
+from ctdenoise.cohort.outcome import Outcome, WorkSettings
 from ctdenoise.cohort.plan import PlannedSeries
 from ctdenoise.cohort.state import MOST_CRASHES, SeriesRecord, SeriesState, now
 from ctdenoise.errors import InputError
@@ -27,50 +27,6 @@ from ctdenoise.io.dicom.discover import Skipped
 _LOG = logging.getLogger("ctdenoise")
 #: A process asks this often whether it should stop, seconds.
 _PATIENCE = 1.0
-
-
-@dataclass(frozen=True)
-class WorkSettings:
-    """How a process works; nothing of it belongs to the plan, as machines differ.
-
-    Attributes
-    ----------
-    device, batch_size
-        See :class:`~ctdenoise.inference.denoiser.Denoiser`.
-    scratch
-        Folder on a local disk; None for that of temporary files (``TMPDIR``).
-    """
-
-    device: str = "auto"
-    batch_size: int | None = None
-    scratch: Path | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a series.
-
-    Attributes
-    ----------
-    id
-        Of the series.
-    status
-        ``complete``; ``incomplete``: some slices failed; ``failed``: no result; ``stopped``: asked to stop;
-        ``busy``: another process works on it.
-    slices, seconds
-        Of a finished series.
-    there
-        Whether it was finished before.
-    reason
-        What failed.
-    """
-
-    id: str
-    status: Literal["complete", "incomplete", "failed", "stopped", "busy"]
-    slices: int = 0
-    seconds: float = 0.0
-    there: bool = False
-    reason: str = ""
 
 
 class StopRequestedError(Exception):

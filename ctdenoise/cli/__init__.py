@@ -12,6 +12,7 @@ from ctdenoise.cli import (
     benchmark,
     bundle,
     cohort,
+    container,
     datasets,
     demo,
     denoise,
@@ -42,6 +43,7 @@ app.command()(benchmark.benchmark)
 app.command(context_settings=train.PASS_ON)(train.train)
 app.command(context_settings=train.PASS_ON)(train.export)
 app.command()(bundle.bundle)
+app.command()(container.container)
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")

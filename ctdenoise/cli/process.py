@@ -6,6 +6,7 @@ import ctypes
 import logging
 import os
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -33,6 +34,25 @@ def silence_pydicom() -> None:
 def configure_worker() -> None:
     """Make the settings of a command in a process that a command has others start."""
     silence_pydicom()
+    configure_torch()
+
+
+def configure_container(work: Path) -> None:
+    """Make the settings of a command in a container without home, named user or writable folder of temporary files.
+
+    Parameters
+    ----------
+    work
+        A folder that can be made and written; it is used where nothing else can.
+    """
+    os.environ.setdefault("USER", "ctdenoise")  # torch asks for a name, and a user without an entry in passwd has none
+    if not os.access(os.environ.get("HOME") or "/nonexistent", os.W_OK):
+        os.environ["HOME"] = str(work)
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        work.mkdir(parents=True, exist_ok=True)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(work)
     configure_torch()
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
-from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import discover, read_slice
@@ -94,8 +94,10 @@ def test_everything_else_is_skipped_with_its_reason_and_damage_counts_as_failure
 def test_one_uid_of_two_images_is_a_failure_and_of_two_encodings_is_not(tmp_path):
     make_series(tmp_path, slices=1)
     image = dcmread(tmp_path / "IMG001")
-    image.save_as(tmp_path / "other_encoding", implicit_vr=True)
     pixels = image.pixel_array.copy()
+    image.compress(RLELossless, generate_instance_uid=False)
+    image.save_as(tmp_path / "other_encoding")
+    image = dcmread(tmp_path / "IMG001")
     pixels[0, 0] += 1
     image.PixelData = pixels.tobytes()
     image.save_as(tmp_path / "other_pixel")

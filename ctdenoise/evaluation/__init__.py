@@ -7,19 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ctdenoise.evaluation.comparison import ct_comparison
+    from ctdenoise.evaluation.context import context_comparison, sphere_comparison
     from ctdenoise.evaluation.figures import comparison_figure
     from ctdenoise.evaluation.metrics import window_metrics
     from ctdenoise.evaluation.photographs import photograph_comparison
     from ctdenoise.evaluation.windows import WINDOWS, Window
 
-__all__ = ["WINDOWS", "Window", "comparison_figure", "ct_comparison", "photograph_comparison", "window_metrics"]
+__all__ = [
+    "WINDOWS",
+    "Window",
+    "comparison_figure",
+    "context_comparison",
+    "ct_comparison",
+    "photograph_comparison",
+    "sphere_comparison",
+    "window_metrics",
+]
 
 _MODULES = {
     "WINDOWS": "windows",
     "Window": "windows",
     "comparison_figure": "figures",
+    "context_comparison": "context",
     "ct_comparison": "comparison",
     "photograph_comparison": "photographs",
+    "sphere_comparison": "context",
     "window_metrics": "metrics",
 }
 

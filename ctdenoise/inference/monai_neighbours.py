@@ -75,12 +75,12 @@ def image_neighbours(image: NdarrayOrTensor, context: int) -> NDArray[np.intp]:
         known to be those of :data:`PLANES`, in their order or its reverse, they are taken to be at equal distances.
     """
     depth = image.shape[-1]
-    known = np.asarray(image.meta.get(PLANES, ())) if isinstance(image, MetaTensor) else np.empty(0)
-    if len(known) == depth and isinstance(image, MetaTensor):
+    known = image.meta.get(PLANES, ()) if isinstance(image, MetaTensor) else ()
+    if len(known) == depth:
         now, loaded = (np.asarray(affine)[:3, 2] for affine in (image.affine, image.meta["original_affine"]))
         cosine = now @ loaded / max(float(np.linalg.norm(now) * np.linalg.norm(loaded)), 1e-12)
         if abs(cosine) > 1 - 1e-6:
-            table = neighbour_indices([_plane(row) for row in known], context)
+            table = neighbour_indices([_plane(np.asarray(row)) for row in known], context)
             # The order of the channels stays that along the normal, as for files.
             return table if cosine > 0 else (depth - 1 - table)[::-1].copy()
     return neighbour_indices([Plane(float(index)) for index in range(depth)], context)

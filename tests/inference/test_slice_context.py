@@ -129,6 +129,11 @@ def without_position(image: Dataset, _: int) -> None:
     del image.ImagePositionPatient
 
 
+def displace(image: Dataset, index: int) -> None:
+    """Move the last slices by two pixels in their plane."""
+    image.ImagePositionPatient = [1.6 if index >= 3 else 0, 0, 2.5 * index]
+
+
 TILT = [1, 0, 0, 0, math.cos(0.35), math.sin(0.35)]
 ROUNDING = [1, 0, 1e-6, 0, 1, -2e-6]
 #: How a series of six slices is changed, and which of its slices, by their letters, are neighbours then.
@@ -138,7 +143,10 @@ SERIES: dict[str, tuple[Edit | None, str]] = {
     "uneven but no gap": (move(from_index=3, by_mm=0.4 * 2.5), "AAAAAA"),
     "one position twice": (move(from_index=3, by_mm=-2.5), "AAABBB"),
     "no positions": (without_position, "ABCDEF"),
-    "tilt": (change(ImageOrientationPatient=TILT), "AAABBB"),
+    # Where the gantry is tilted, the table moves the anatomy through the plane, here by one pixel a slice.
+    "tilt": (change(ImageOrientationPatient=TILT), "AAABCD"),
+    "pixel spacing": (change(PixelSpacing=[0.7, 0.7]), "AAABBB"),
+    "another centre": (displace, "AAABBB"),
     "rounded otherwise": (change(ImageOrientationPatient=ROUNDING), "AAAAAA"),
     "acquisition": (change(AcquisitionNumber=2), "AAABBB"),
     "one of another acquisition": (change(from_index=2, to_index=3, AcquisitionNumber=2), "AABAAA"),

@@ -122,6 +122,14 @@ def test_a_residual_network_starts_at_the_image_and_preserves_local_means():
     assert means.abs().max() < 0.2 * change.std()
 
 
+def test_with_context_the_middle_slice_is_redrawn():
+    config = NetworkConfig(encoder="resnet18", residual=9, context=3)
+    network = build_network(config, seed=0).eval()
+    image = torch.rand(2, config.in_channels, 48, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(network(image), image[:, 1:2])
+
+
 def test_a_seed_repeats_the_weights_and_does_not_change_the_global_generator():
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -138,6 +146,10 @@ def test_a_seed_repeats_the_weights_and_does_not_change_the_global_generator():
         ({"grey_input": "luma"}, "'conv' or 'repeat'"),
         ({"grey_input": "conv", "out_channels": 3}, "out_channels=1"),
         ({"residual": 4}, "expected 0 or an odd number, found 4"),
+        ({"context": 2}, "context: expected an odd number of slices, found 2"),
+        ({"context": 5}, "found 5 slices, architecture 'clip'"),
+        ({"context": 3, "out_channels": 3}, "out_channels=3"),
+        ({"context": 3, "grey_input": "conv"}, "grey_input='conv'"),
     ],
 )
 def test_invalid_configurations_are_refused_with_a_reason(fields, message):

@@ -68,3 +68,16 @@ def test_an_equivariant_network_starts_from_the_image_and_has_no_biases():
 def test_other_networks_are_not_level_equivariant(fields):
     with pytest.raises(ValueError, match="level_equivariant: expected architecture 'lite' with residual 0"):
         NetworkConfig(**fields, level_equivariant=True)
+
+
+@pytest.mark.parametrize("slices", [3, 5])
+@pytest.mark.parametrize("fields", [{"residual": 9}, {"level_equivariant": True}])
+def test_with_context_it_redraws_the_middle_slice(slices, fields):
+    network = build_network(NetworkConfig(architecture="lite", context=slices, **fields), seed=0).eval()
+    image = torch.rand(2, slices, 32, 48, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(network(image), image[:, slices // 2 :][:, :1])
+        torch.nn.init.normal_(network.last.weight, std=0.05)
+        other = image.clone()
+        other[:, 0] = 0.5
+        assert not torch.equal(network(other), network(image))

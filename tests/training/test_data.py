@@ -5,7 +5,16 @@ from monai.transforms import Compose, RandGaussianNoised
 from PIL import Image
 
 from ctdenoise.io.dicom import read_slice
-from ctdenoise.training import LoadCTSliced, LoadPhotographd, SmoothCTd, prepare, slabs, validation_set
+from ctdenoise.training import (
+    LoadCTSliced,
+    LoadNeighbourhoodd,
+    LoadPhotographd,
+    SmoothCTd,
+    neighbourhoods,
+    prepare,
+    slabs,
+    validation_set,
+)
 from tests.conftest import make_series
 
 
@@ -25,6 +34,20 @@ def test_slabs_average_neighbouring_slices_over_a_thickness(tmp_path):
     slices = [read_slice(tmp_path / "a" / name).hu for name in names[0]]
     np.testing.assert_allclose(LoadCTSliced("image")(items[0])["image"][0], sum(slices) / 2, atol=1e-3)
     assert [len(item["image"]) for item in slabs(items[:1], 0.0)] == [2]
+
+
+def test_slices_have_their_neighbours_and_themselves_at_ends_and_gaps(tmp_path):
+    make_series(tmp_path / "a", slices=5)
+    make_series(tmp_path / "b", slices=1)
+    (tmp_path / "a" / "IMG002").unlink()  # the fourth
+    listed = [item for name in "ab" for item in prepare("own-ct", tmp_path / name)["validation"]]
+    items = neighbourhoods(listed, 3)
+    names = [["".join(path[-1] for path in paths) for paths in item["image"]] for item in items]
+    assert names == [["5", "5", "4"], ["5", "4", "3"], ["4", "3", "3"], ["1", "1", "1"], ["1", "1", "1"]]
+    assert [item["missing"] for item in items] == [[0], [], [2], [0, 2], [0, 2]]
+    image = LoadNeighbourhoodd("image")(items[1])["image"]
+    slices = [read_slice(tmp_path / "a" / f"IMG00{name}").hu for name in names[1]]
+    np.testing.assert_array_equal(image, np.stack(slices))
 
 
 def test_smoothing_removes_noise_and_keeps_edges():

@@ -5,7 +5,7 @@ import torch
 
 from ctdenoise.errors import InputError
 from ctdenoise.models import ClipDenoiser, DnCNN
-from ctdenoise.models.zoo import load_model
+from ctdenoise.models.zoo import load_model, model_folder
 from ctdenoise.training import WholeImageInferer, calibrate, initialise_network
 
 PAPER = {"grey_input": "conv", "out_channels": 1}
@@ -17,6 +17,19 @@ def test_the_default_encoder_is_the_one_that_ships():
     ours, theirs = network.encoder.state_dict(), shipped.encoder.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert not any(p.requires_grad for p in network.encoder.parameters())
+
+
+def test_weights_for_single_slices_begin_a_network_with_context():
+    """Which then ignores the neighbours."""
+    layout = {"architecture": "lite", "residual": 33}
+    weights = model_folder("ct-lowdose-lite") / "decoder.safetensors"
+    single = initialise_network(layout, encoder=None, decoder_weights=weights).eval()
+    network = initialise_network({**layout, "context": 3}, encoder=None, decoder_weights=weights).eval()
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(network(image), single(image[:, 1:2]), rtol=0, atol=1e-6)
+    with pytest.raises(InputError, match=r"first\.0\.weight of shape"):
+        initialise_network({"architecture": "lite", "out_channels": 3}, encoder=None, decoder_weights=weights)
 
 
 def test_ablations_are_fields_of_the_configuration():

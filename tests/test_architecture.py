@@ -23,7 +23,7 @@ FLOORS = [
     {"inference", "training"},
     {"evaluation"},
     {"demo", "benchmark"},
-    {"cohort", "container"},
+    {"cohort", "container", "service"},
     {"cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -56,6 +56,23 @@ def configure_container(work: Path) -> None:
     configure_torch()
 
 
+def configure_node(partial: Path) -> None:
+    """Make the settings of a process that receives images.
+
+    Parameters
+    ----------
+    partial
+        Folder of the spool: pynetdicom writes data sets there while they come in, so that memory holds none.
+    """
+    from pynetdicom import _config
+
+    _config.STORE_RECV_CHUNKED_DATASET = True
+    _config.LOG_HANDLER_LEVEL = "none"  # it logs each message; and errors with values of data sets
+    logging.getLogger("pynetdicom").addHandler(logging.NullHandler())
+    logging.getLogger("pynetdicom").propagate = False
+    tempfile.tempdir = str(partial)
+
+
 def available_processors() -> int:
     """Return how many processors this process may use: those it may run on, and its container's quota (cgroup v2)."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,288 @@
+"""The spool of a node: a folder for each series, in the folder of its state; a change of state is a rename.
+
+::
+
+    incoming/KEY/   images come in
+    ready/KEY/      complete, waits for the worker
+    working/KEY/    the worker denoises it
+    outgoing/KEY/   waits to be sent, or is sent
+    sent/KEY/       done; kept for some time, so that late slices continue it
+    failed/KEY/     series.json says why
+    partial/        files that are being received
+
+In each KEY there are `in` (received images), `out` (results), ``series.json`` and ``delivery-NAME.json``. KEY and file
+names are hashes of UIDs. Whatever a process that died left is continued or begun anew: see :meth:`Spool.recover`.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ctdenoise.errors import InputError
+from ctdenoise.service.record import Delivery, SeriesRecord, read_record, write_record
+
+
+class State(StrEnum):
+    """States of a series, which are folders."""
+
+    INCOMING = "incoming"
+    READY = "ready"
+    WORKING = "working"
+    OUTGOING = "outgoing"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+class Stored(StrEnum):
+    """What became of a received image."""
+
+    NEW = "new"
+    SAME = "same"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A series in the spool.
+
+    Attributes
+    ----------
+    folder
+        ``STATE/KEY``.
+    """
+
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        """Hash of study and series."""
+        return self.folder.name
+
+    @property
+    def images(self) -> Path:
+        """Received files."""
+        return self.folder / "in"
+
+    @property
+    def results(self) -> Path:
+        """Derived series."""
+        return self.folder / "out"
+
+    def record(self) -> SeriesRecord:
+        """Return what is known of the series."""
+        return read_record(self.folder / "series.json", SeriesRecord)
+
+    def write(self, record: SeriesRecord) -> None:
+        """Replace what is known of the series."""
+        write_record(self.folder / "series.json", record)
+
+    def delivery(self, destination: str) -> Delivery:
+        """Return how far the sending to a destination is."""
+        return read_record(self._delivery(destination), Delivery)
+
+    def write_delivery(self, destination: str, delivery: Delivery) -> None:
+        """Replace how far the sending to a destination is."""
+        write_record(self._delivery(destination), delivery)
+
+    def _delivery(self, destination: str) -> Path:
+        return self.folder / f"delivery-{destination}.json"
+
+
+class Spool:
+    """The spool of one node; may be used from several threads.
+
+    Parameters
+    ----------
+    folder
+        Made if it does not exist.
+    clock
+        Seconds since 1970.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made or written.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self.folder = folder
+        self.partial = folder / "partial"
+        self._clock = clock
+        #: Held while a series changes its state.
+        self.lock = threading.RLock()
+        #: Keys of series that are being sent and must stay where they are.
+        self.busy: set[str] = set()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in (*State, "partial"):
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+        self._process = FileLock(folder / ".lock")
+
+    def acquire(self) -> None:
+        """Make this the only process that serves the spool.
+
+        Raises
+        ------
+        InputError
+            If another one does.
+        """
+        try:
+            self._process.acquire(timeout=0)
+        except Timeout:
+            raise InputError("expected a spool that no other node uses, found one in use", path=self.folder) from None
+
+    def release(self) -> None:
+        """Let another process serve the spool."""
+        self._process.release()
+
+    def recover(self) -> None:
+        """Bring what a process that died left into order."""
+        for left in self.partial.iterdir():
+            _remove(left)
+        for entry in self.entries(State.WORKING):
+            self.move(entry, State.READY)
+
+    def entries(self, state: State) -> list[Entry]:
+        """Return the series in a state."""
+        return [Entry(path) for path in sorted((self.folder / state).iterdir()) if path.is_dir()]
+
+    def find(self, key: str) -> Entry | None:
+        """Return a series that is complete, whatever became of it; None if there is none."""
+        for state in State:
+            folder = self.folder / state / key
+            if state != State.INCOMING and folder.is_dir():
+                return Entry(folder)
+        return None
+
+    def free_bytes(self) -> int:
+        """Return the space on the disk."""
+        return shutil.disk_usage(self.folder).free
+
+    def add(self, file: Path, study: str, series: str, instance: str, calling: str) -> tuple[str, Stored]:
+        """Add a received image, which is on the disk when this returns.
+
+        Parameters
+        ----------
+        file
+            In :attr:`partial`; gone afterwards.
+        study, series, instance
+            Its UIDs.
+        calling
+            AE title of who sent it.
+
+        Returns
+        -------
+        tuple
+            Key of its series, and whether it was new, the same as one that is there, or another image with the UID of
+            one that is there; the latter is not added.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        key, name = series_key(study, series), f"{_hash(instance)}.dcm"
+        _sync(file)
+        with self.lock:
+            for state in State:
+                known = self.folder / state / key / "in" / name
+                if known.exists():
+                    same = filecmp.cmp(known, file, shallow=False)
+                    file.unlink()
+                    return key, Stored.SAME if same else Stored.OTHER
+            entry = Entry(self.folder / State.INCOMING / key)
+            if not entry.images.is_dir():
+                entry.images.mkdir(parents=True)
+                entry.write(SeriesRecord(calling_ae_title=calling, received=self._clock()))
+                for folder in (entry.folder, entry.folder.parent):
+                    _sync(folder)
+            file.rename(entry.images / name)
+            folder_descriptor = os.open(entry.images, os.O_RDONLY)
+        try:
+            os.fsync(folder_descriptor)
+        finally:
+            os.close(folder_descriptor)
+        return key, Stored.NEW
+
+    def complete(self, incoming: Entry) -> Entry | None:
+        """Make a series ready whose images are all there, together with what came of it before.
+
+        Returns
+        -------
+        Entry or None
+            None while the worker or a sender is at what came before.
+        """
+        with self.lock:
+            before = self.find(incoming.key)
+            if before is None:
+                return self.move(incoming, State.READY)
+            if before.folder.parent.name == State.WORKING or before.key in self.busy:
+                return None
+            ready = self.move(before, State.READY)  # first, so that a crash leaves nothing that seems done
+            ready.images.mkdir(exist_ok=True)
+            for file in incoming.images.iterdir() if incoming.images.is_dir() else ():
+                file.rename(ready.images / file.name)
+            record = ready.record()
+            ready.write(record.model_copy(update={"crashes": 0, "problems": [], "left_alone": ""}))
+            _remove(incoming.folder)
+            return ready
+
+    def move(self, entry: Entry, state: State) -> Entry:
+        """Change the state of a series."""
+        with self.lock:
+            target = self.folder / state / entry.key
+            if target != entry.folder:
+                entry.folder.rename(target)
+            return Entry(target)
+
+    def remove(self, entry: Entry) -> None:
+        """Remove a series: at once from its state, then from the disk."""
+        grave = self.partial / f"{entry.key}-{secrets.token_hex(4)}"
+        with self.lock:
+            entry.folder.rename(grave)
+        shutil.rmtree(grave, ignore_errors=True)
+
+    def sweep(self, older_than: float) -> None:
+        """Remove what associations that were cut off left, older than so many seconds."""
+        now = time.time()
+        for left in self.partial.iterdir():
+            try:
+                if now - left.stat().st_mtime > older_than:
+                    _remove(left)
+            except FileNotFoundError:
+                continue
+
+
+def series_key(study: str, series: str) -> str:
+    """Return the name of a series' folder: a hash of Study and Series Instance UID."""
+    return _hash(f"{study}/{series}")[:16]
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -3,7 +3,7 @@ BIN := .venv/bin
 TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal
 DEBIAN := dicom3tools dcmtk libgdcm-tools dcm2niix orthanc orthanc-dicomweb
 
-.PHONY: install demo test test-all conformance lint wheel
+.PHONY: install demo test test-all conformance lint docs wheel
 
 install: .venv/installed
 
@@ -31,6 +31,10 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy ctdenoise
+
+# The site in site/, readable from disk; nothing is fetched, and a warning is an error.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 wheel: install
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

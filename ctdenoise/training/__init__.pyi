@@ -4,6 +4,7 @@ from .data import LoadNoised as LoadNoised
 from .data import LoadPhotographd as LoadPhotographd
 from .data import SmoothCTd as SmoothCTd
 from .data import neighbourhoods as neighbourhoods
+from .data import section_items as section_items
 from .data import slabs as slabs
 from .data import validation_set as validation_set
 from .datasets import load_data as load_data
@@ -23,3 +24,4 @@ from .mixup import PrepareMixedBatch as PrepareMixedBatch
 from .network import WholeImageInferer as WholeImageInferer
 from .network import calibrate as calibrate
 from .network import initialise_network as initialise_network
+from .schedule import epoch_length as epoch_length

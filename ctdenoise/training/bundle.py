@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.bundle import ConfigParser
 from monai.data import save_net_with_metadata
 from monai.networks import convert_to_torchscript
 
@@ -18,6 +19,7 @@ from ctdenoise.files import atomic_path, file_sha256, write_whole
 from ctdenoise.models.denoiser import NetworkConfig
 from ctdenoise.models.sources import encoder_source
 from ctdenoise.models.zoo import ModelDescription, load_model, model_folder
+from ctdenoise.training.configuration import BASED_ON, config_files, shared_overlays
 from ctdenoise.training.resources import resource
 
 #: The bundle's model folder, and what MONAI's ``load`` takes: the network's state, and the network as TorchScript.
@@ -29,9 +31,10 @@ _TRACED_SIDE = 64
 def write_bundle(pipeline: str, folder: str | Path, *, model: str | Path | None = None) -> ModelDescription:
     """Write a bundle of ``pipelines/`` together with a model.
 
-    The folder holds ``configs``, ``docs``, ``LICENSE``, ``metadata_schema.json``, ``large_files.yml`` with the SHA-256
-    of the files in ``models``, and there the model folder of ctdenoise, ``model.pt`` and ``model.ts``. It needs nothing
-    but ctdenoise to run, and nothing but MONAI to load ``model.ts``.
+    The folder holds ``configs``, with ``train.json`` written out whole, ``docs``, ``LICENSE``,
+    ``metadata_schema.json``, ``large_files.yml`` with the SHA-256 of the files in ``models``, and there the model
+    folder of ctdenoise, ``model.pt`` and ``model.ts``. It needs nothing but ctdenoise to run, and nothing but MONAI to
+    load ``model.ts``.
 
     Parameters
     ----------
@@ -63,27 +66,32 @@ def write_bundle(pipeline: str, folder: str | Path, *, model: str | Path | None 
         raise InputError(f"expected a model for {kinds[0]}, found one for {kinds[1]}", path=model_folder(name))
     configs, docs = folder / "configs", folder / "docs"
     shutil.copytree(source / "configs", configs)
+    for overlay in shared_overlays():
+        shutil.copy2(overlay, configs)
     shutil.copytree(source / "docs", docs)
     shutil.copy2(source / "LICENSE", folder)
     shutil.copy2(source.parent / "metadata_schema.json", folder)
     card = model_folder(name) / "README.md"
     if card.is_file():
         shutil.copy2(card, docs / "model_card.md")
-    text = (docs / "README.md").read_text(encoding="utf-8")
-    write_whole(docs / "README.md", text.replace("../metadata_schema.json", "metadata_schema.json"))
-    _configure(configs, description)
+    _configure(configs, _merged(pipeline), description)
     shipped = _write_model(network, description, model_folder(name), folder)
     return shipped
 
 
-def _configure(configs: Path, description: ModelDescription) -> None:
+def _merged(pipeline: str) -> dict[str, Any]:
+    """Return the configuration of the training, written out whole."""
+    content: dict[str, Any] = ConfigParser.load_config_files([str(file) for file in config_files(pipeline)])
+    return {key: value for key, value in content.items() if key != BASED_ON}
+
+
+def _configure(configs: Path, train: dict[str, Any], description: ModelDescription) -> None:
     """Set the network of training and inference to the model's, and record the model in the metadata."""
     layout = {key: value for key, value in description.network.items() if key != "encoder"}
-    train = _read(configs / "train.json")
     train["network"] = layout
     if description.hu_range and "hu_range" in train:
         train["hu_range"] = list(description.hu_range)
-    if "encoder" in train:
+    if train["encoder"] is not None:
         train["encoder"] = _training_encoder(description)
     _write(configs / "train.json", train)
     inference = _read(configs / "inference.json")

@@ -14,11 +14,12 @@ from monai.transforms import MapTransform
 from numpy.typing import NDArray
 from skimage.restoration import denoise_tv_chambolle
 
+from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import read_slice
 from ctdenoise.io.images import read_image
 from ctdenoise.io.neighbours import Plane, neighbour_indices
 from ctdenoise.noise.measure import ANATOMY_PER_MM, evenly_spread, measure_noise, uniform_regions
-from ctdenoise.training.datasets import Item
+from ctdenoise.training.datasets import Datalist, Item
 
 
 class LoadCTSliced(MapTransform):
@@ -100,6 +101,22 @@ class LoadPhotographd(MapTransform):
 def _read_colour(path: str) -> NDArray[np.float32]:
     values = read_image(Path(path)).values.transpose(2, 0, 1)
     return np.ascontiguousarray(np.broadcast_to(values, (3, *values.shape[1:])))
+
+
+def section_items(data: Datalist, section: str) -> list[Item]:
+    """Return the items of a section of a datalist.
+
+    Raises
+    ------
+    InputError
+        If there are none; names the sections that have some.
+    """
+    if data.get(section):
+        return data[section]
+    present = ", ".join(f"{name} ({len(items)})" for name, items in data.items() if items) or "none"
+    raise InputError(
+        f"expected images in the section {section} of the data set, found none; sections with images: {present}"
+    )
 
 
 def slabs(items: Sequence[Item], thickness_mm: float) -> list[Item]:

@@ -32,6 +32,11 @@ def names(kind: str) -> list[str]:
     return sorted(p.name for p in _root(kind).iterdir() if (p / "README.md").is_file() or (p / "configs").is_dir())
 
 
+def common_folder() -> Path:
+    """Return the folder of what the bundles share."""
+    return _root("pipelines") / "common"
+
+
 def _root(kind: str) -> Path:
     package = Path(__file__).parent.parent
     installed = package / kind

@@ -11,6 +11,7 @@ from typing import Any
 from fire.parser import DefaultParseValue
 
 from ctdenoise.errors import InputError
+from ctdenoise.training.configuration import config_files
 from ctdenoise.training.resources import resource
 
 
@@ -65,15 +66,11 @@ def run_pipeline(pipeline: str, configs: Sequence[str], overrides: Mapping[str, 
         raise InputError("training needs TensorBoard, found none", hint="pip install 'ctdenoise[train]'")
     folder = resource("pipelines", pipeline)
     names = [*configs, *(["multi_gpu_train"] if int(os.environ.get("WORLD_SIZE", "1")) > 1 else [])]
-    files = [folder / "configs" / f"{name}.json" for name in names]
-    for file in files:
-        if not file.is_file():
-            present = ", ".join(sorted(p.stem for p in file.parent.glob("*.json")))
-            raise InputError(f"expected one of the configuration files {present}, found no file", path=file)
+    files = config_files(pipeline, names)
     known = ConfigParser.load_config_files([str(file) for file in files])
     for key in overrides:
         if key.split("#")[0].split("::")[0] not in known:
-            raise InputError(f"--{key}: expected a key of the configuration of {pipeline}, found none", path=files[0])
+            raise InputError(f"--{key}: expected a key of the configuration of {pipeline}, found none")
     values = {"bundle_root": str(folder), "output_dir": f"{pipeline}-training", **overrides}
     Path(values["output_dir"]).mkdir(parents=True, exist_ok=True)
     try:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from ctdenoise.models import NetworkConfig, build_network, zoo
 from ctdenoise.training import best_checkpoint, latest_checkpoint
+from ctdenoise.training.configuration import config_files
 from tests.conftest import REPOSITORY, make_series
 from tests.models.test_zoo import DESCRIPTION
 
@@ -47,6 +48,11 @@ def bundle(name: str, command: str, *given: str) -> str:
     return call("monai.bundle", command, *given, cwd=PIPELINES / name)
 
 
+def training_config(name: str, *overlays: str) -> str:
+    """The configuration of a training from the sources, as a list of files for MONAI's command line."""
+    return str([str(file) for file in config_files(name, ["train", *overlays])])
+
+
 def patients(root: Path, *, side: int = 64) -> Path:
     for name in "ab":
         make_series(
@@ -70,7 +76,7 @@ def test_a_killed_and_resumed_training_gives_the_same_weights_as_an_uninterrupte
     assert re.search(r"loss: [\d.]+", whole)
     assert re.search(r"psnr: [\d.]+ psnr_input: [\d.]+", whole)
 
-    cut_off = arguments(config_file="configs/train.json", **values, output_dir=tmp_path / "cut")
+    cut_off = arguments(config_file=training_config("ct_lowdose"), **values, output_dir=tmp_path / "cut")
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", *cut_off],
         cwd=PIPELINES / "ct_lowdose",
@@ -121,7 +127,7 @@ def test_photographs_train_evaluate_export_and_denoise(tmp_path):
     best = torch.load(best_checkpoint(tmp_path / "out"), weights_only=True)
     assert best["encoder.body.conv1.weight"].shape[1] == 3
 
-    evaluate = "['configs/train.json','configs/evaluate.json']"
+    evaluate = training_config("natural_srgb", "evaluate")
     bundle("natural_srgb", "run", *arguments(config_file=evaluate, **values, section="validation"))
     metrics = (tmp_path / "out" / "metrics.csv").read_text()
     assert re.search(r"psnr,[\d.]+", metrics)
@@ -214,9 +220,11 @@ WORKER = """
 import os, sys, torch
 from monai.bundle import ConfigWorkflow
 out, overrides = sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2]))
-configs = ["configs/train.json", "configs/multi_gpu_train.json"]
+from ctdenoise.training.configuration import config_files
+configs = [str(file) for file in config_files("natural_gaussian", ["train", "multi_gpu_train"])]
 values = {key.removeprefix("--"): int(v) if v.isdigit() else v for key, v in overrides.items()}
-workflow = ConfigWorkflow(config_file=configs, workflow_type="train", output_dir=out, **values)
+meta = "configs/metadata.json"
+workflow = ConfigWorkflow(config_file=configs, workflow_type="train", meta_file=meta, output_dir=out, **values)
 workflow.initialize()
 workflow.run()
 batch = workflow.parser.get_parsed_content("train#loader").batch_size
@@ -248,7 +256,7 @@ def test_monai_verifies_metadata_and_network(name):
         name, "verify_metadata", *arguments(meta_file="configs/metadata.json", filepath="../metadata_schema.json")
     )
     assert "metadata is verified with no error" in printed
-    config = "configs/inference.json" if name == "ct_lowdose" else "configs/train.json"
+    config = "configs/inference.json" if name == "ct_lowdose" else training_config(name)
     printed = bundle(
         name,
         "verify_net_in_out",
@@ -260,6 +268,6 @@ def test_monai_verifies_metadata_and_network(name):
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_a_bundle_is_complete(name):
-    configs = ("metadata", "train", "inference", "evaluate", "multi_gpu_train", "export")
+    configs = ("metadata", "train", "inference", "export")
     for part in ("LICENSE", "docs/README.md", "docs/data_license.txt", *(f"configs/{c}.json" for c in configs)):
         assert (PIPELINES / name / part).is_file(), part

@@ -31,6 +31,7 @@ from ctdenoise.inference import Denoiser
 from ctdenoise.io.dicom import discover, read_slice
 from ctdenoise.models import NetworkConfig, build_network, zoo
 from ctdenoise.training.bundle import write_bundle
+from ctdenoise.training.configuration import config_files
 from tests.conftest import make_series
 from tests.models.test_zoo import DESCRIPTION
 from tests.training.test_bundle import BUNDLES, PIPELINES, SMALL, call, patients, photographs
@@ -40,9 +41,14 @@ def config(name: str, file: str = "inference") -> str:
     return str(PIPELINES / name / "configs" / f"{file}.json")
 
 
+def configs(name: str, kind: str) -> list[str]:
+    return [str(file) for file in config_files(name, [kind])]
+
+
 def workflow(name: str, kind: str = "inference", **values: Any) -> Any:
     """As any program creates it; `values` are what such a program gives on the command line."""
-    return create_workflow(config_file=config(name, kind), workflow_type=kind, logging_file=False, **values)
+    options = {"workflow_type": kind, "logging_file": False, "meta_file": config(name, "metadata")}
+    return create_workflow(config_file=configs(name, kind), **options, **values)
 
 
 def evaluated(name: str, dataset_dir: Path, **values: Any) -> list[dict[str, Any]]:
@@ -90,7 +96,7 @@ def test_training_offers_all_required_properties(name, tmp_path):
 @pytest.mark.parametrize("kind", ["train", "inference"])
 def test_networks_are_those_of_the_metadata(name, kind):
     metadata = str(PIPELINES / name / "configs" / "metadata.json")
-    verify_net_in_out("network_def", meta_file=metadata, config_file=config(name, kind), device="cpu", n=2)
+    verify_net_in_out("network_def", meta_file=metadata, config_file=configs(name, kind), device="cpu", n=2)
 
 
 @pytest.mark.parametrize("name", BUNDLES)
@@ -233,7 +239,8 @@ def test_a_written_bundle_passes_the_checks_of_the_model_zoo(written):
             bundle_root=str(folder),
             device="cpu",
         )
-    for part in ("LICENSE", "docs/README.md", "docs/data_license.txt", "large_files.yml"):
+    overlays = ("configs/evaluate.json", "configs/multi_gpu_train.json", "configs/export.json")
+    for part in ("LICENSE", "docs/README.md", "docs/data_license.txt", "large_files.yml", *overlays):
         assert (folder / part).is_file()
     download_large_files(str(folder))  # all are there, with the SHA-256 that is listed
     (folder / "models" / "decoder.safetensors").write_bytes(b"damaged")

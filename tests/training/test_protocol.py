@@ -12,18 +12,15 @@ from monai.bundle import ConfigParser
 from monai.data import set_rnd, set_track_meta
 from PIL import Image
 
+from ctdenoise.errors import InputError
+from ctdenoise.training import epoch_length
+from ctdenoise.training.configuration import config_files
+from ctdenoise.training.resources import names
 from tests.training.test_bundle import NAMES, PIPELINES
 
-#: Keys that differ between the bundles.
-OWN = {
-    *("dataset", "validation_patients", "data", "train_data", "load", "load_pair", "noise", "validation_noise"),
-    *("network", "gamma", "iterations", "flat_iterations", "lr_scheduler", "validation_images", "hu_range", "hu_width"),
-    *("noise_std", "validation_noise_std", "shot_noise", "read_noise"),
-}
 
-
-def config(name: str) -> dict[str, Any]:
-    return json.loads((PIPELINES / name / "configs" / "train.json").read_text())
+def config(name: str, *overlays: str) -> dict[str, Any]:
+    return ConfigParser.load_config_files([str(file) for file in config_files(name, ["train", *overlays])])
 
 
 def resolved(name: str, *keys: str) -> list[Any]:
@@ -74,14 +71,33 @@ def test_the_learning_rate_is_constant_and_then_falls_along_a_cosine():
     assert isinstance(scheduler, torch.optim.lr_scheduler.SequentialLR)
 
 
-def test_the_bundles_share_one_graph():
-    shared = [{key: value for key, value in config(name).items() if key not in OWN} for name in NAMES]
-    for other in shared[1:]:
-        for found in (shared[0], other):
-            found["validate"].pop("postprocessing", None)
-        assert other == shared[0]
-    for file in ("multi_gpu_train.json", "evaluate.json", "logging.conf"):
-        assert len({(PIPELINES / name / "configs" / file).read_text() for name in NAMES}) == 1
+@pytest.mark.parametrize("name", names("pipelines"))
+def test_a_bundle_repeats_nothing_of_what_it_is_based_on(name):
+    own = config_files(name)[-1]
+    content = json.loads(own.read_text())
+    assert own.parent.parent.name == name
+    assert PIPELINES / "common" / "train.json" in config_files(name)
+    base = ConfigParser(ConfigParser.load_config_files([str(file) for file in config_files(name)[:-1]]))
+    assert not [key for key, value in content.items() if base.get(key, default=ConfigParser) == value]
+    assert len(json.dumps(content)) < len(json.dumps(base.get())) / 2
+
+
+def test_overlays_follow_what_they_override():
+    files = config_files("ct_lowdose", ["train", "in_house", "evaluate", "multi_gpu_train"])
+    assert [file.stem for file in files] == ["train", "ct", "paper", "train", "in_house", "evaluate", "multi_gpu_train"]
+    assert config("ct_lowdose", "evaluate")["validation_section"] == "@section"
+    assert "$import os" in config("ct_lowdose", "multi_gpu_train")["imports"]
+    with pytest.raises(InputError, match="expected one of the configuration files compare, evaluate, export, in_house"):
+        config_files("ct_lowdose", ["train", "none"])
+
+
+@pytest.mark.parametrize("iterations", [1, 30, 99, 157, 250, 1000, 2000, 5800, 40_000, 300_000])
+def test_epochs_are_neither_short_nor_long(iterations):
+    length = epoch_length(iterations)
+    epochs = iterations // length
+    assert length * epochs > iterations - epochs
+    assert length == iterations if iterations < 150 else 75 <= length <= 505
+    assert epochs <= 20 or length >= 495
 
 
 def test_natural_lite_trains_on_one_noise_level_at_many_contrasts(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ctdenoise.noise.measure import DETRENDED_SHARE, REGION_SIZE, Noise
+from ctdenoise.noise.measure import REGION_SIZE, Noise
 
 #: Diameter in mm and contrast in HU of the disc that d′ is reported for.
 TASK = (5.0, 10.0)
@@ -21,7 +21,7 @@ def detectability(
     """Return d′ of a non-prewhitening observer for a disc in a uniform background.
 
     d′² = (∬ |W·TTF|² df)² / ∬ |W·TTF|²·NPS df (AAPM TG-233, §3.2.5; ICRU report 87), where W is the Fourier transform
-    of the disc. The loss of the lowest frequencies by detrending is corrected as for white noise.
+    of the disc.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def detectability(
     signal = _disc_energy(pixel_spacing_mm, *task)
     if ttf is not None:
         signal *= np.interp(frequency, ttf[0], ttf[1], right=float(ttf[1][-1])) ** 2
-    power = np.interp(frequency, noise.frequency, _corrected_power(noise))
+    power = np.interp(frequency, noise.frequency, noise.power)
     denominator = (signal * power).sum() * bin_area
     return float(signal.sum() * bin_area / np.sqrt(denominator)) if denominator else float("inf")
 
@@ -60,9 +60,3 @@ def _disc_energy(pixel_spacing_mm: float, diameter: float, contrast: float) -> N
     # Pixels approximate the shape of the disc; its area, and so its energy, is made exact.
     disc *= np.sqrt(np.pi * diameter**2 / 4 / (disc.sum() * pixel_spacing_mm**2))
     return np.asarray(np.abs(np.fft.fft2(disc) * contrast * pixel_spacing_mm**2) ** 2)
-
-
-def _corrected_power(noise: Noise) -> NDArray[np.float64]:
-    """Return the radial spectrum corrected for detrending; at zero frequency extrapolated from the next two bins."""
-    power = noise.power[1:] / DETRENDED_SHARE[1:]
-    return np.concatenate(([max(2 * power[0] - power[1], 0.0)], power))

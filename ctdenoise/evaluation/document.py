@@ -185,8 +185,9 @@ class Physics(Record):
     ----------
     slices, regions, arcs
         Number of slices, of uniform regions, and of pieces of skin that were measured in.
-    measured_where
-        Name of the image in which regions, skin and tissues were found.
+    measured_where, regions_found_in
+        Name of the image in which skin and tissues were found; of the one in whose neighbouring slices uniform regions
+        were found.
     pixel_mm, frequency_unit
         Pixel spacing, or None where it is unknown; ``"1/mm"``, or then ``"1/pixel"``.
     task, inserts
@@ -199,6 +200,7 @@ class Physics(Record):
     regions: int
     arcs: int
     measured_where: str
+    regions_found_in: str
     pixel_mm: float | None
     frequency_unit: str
     task: Task

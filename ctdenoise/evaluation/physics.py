@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,10 @@ from ctdenoise.evaluation.document import (
 )
 from ctdenoise.evaluation.pairing import NOISY, REFERENCE, AlignedStacks
 from ctdenoise.evaluation.removed_noise import removed_noise
+from ctdenoise.evaluation.stacks import Stack
 from ctdenoise.evaluation.tissues import TissueMeans, insert_contrast, tissue_masks
-from ctdenoise.noise.measure import MIN_REGIONS, Noise, Region, evenly_spread, measure_noise, uniform_regions
+from ctdenoise.noise.measure import MIN_REGIONS, Noise, Region, evenly_spread, measure_noise
+from ctdenoise.noise.regions import series_regions
 
 #: Most slices that physics is measured in.
 MOST_SLICES = 16
@@ -39,7 +41,7 @@ class _Sample:
     Attributes
     ----------
     images
-        ``[H, W]`` HU of each slice, by name of the image; places are found in the first.
+        ``[H, W]`` HU of each slice, by name of the image; skin and tissues are found in the first.
     spacing_mm
         Pixel spacing, or 1 where it is unknown.
     regions, arcs, masks
@@ -71,7 +73,8 @@ def measure_physics(aligned: AlignedStacks, inserts: Sequence[Insert] = ()) -> P
     Parameters
     ----------
     aligned
-        Stacks of HU; uniform regions, skin and tissues are found in the first.
+        Stacks of HU. Skin and tissues are found in the first; uniform regions in the noisy series, whether there is a
+        reference or not, so that the noise of a series is one number, or in the first where none is noisy.
     inserts
         Where TTF, contrast and CNR are measured; without any, TTF is measured at the skin.
 
@@ -88,6 +91,7 @@ def measure_physics(aligned: AlignedStacks, inserts: Sequence[Insert] = ()) -> P
         regions=len(sample.regions),
         arcs=sum(map(len, sample.arcs)),
         measured_where=next(iter(images)),
+        regions_found_in=_noise_series(images),
         pixel_mm=spacing_mm,
         frequency_unit="1/mm" if spacing_mm else "1/pixel",
         task=Task(diameter_mm=TASK[0], contrast_hu=TASK[1]),
@@ -100,18 +104,42 @@ def measure_physics(aligned: AlignedStacks, inserts: Sequence[Insert] = ()) -> P
 
 
 def _sample(aligned: AlignedStacks, inserts: Sequence[Insert]) -> _Sample:
-    slices = [aligned.read(index) for index in evenly_spread(len(aligned), MOST_SLICES)]
+    indices = evenly_spread(len(aligned), MOST_SLICES)
+    slices = [aligned.read(index) for index in indices]
     images = {name: [one[name] for one in slices] for name in aligned.stacks}
     base = next(iter(images.values()))
     spacing_mm = aligned.base.pixel_spacing_mm or 1.0
     return _Sample(
         images=images,
         spacing_mm=spacing_mm,
-        regions=uniform_regions(base),
+        regions=_regions(aligned, indices),
         arcs=[resolution.skin_arcs(image) for image in base],
         masks=[tissue_masks(image) for image in base],
         discs=[((insert.row, insert.column), insert.radius_mm / spacing_mm) for insert in inserts],
     )
+
+
+def _regions(aligned: AlignedStacks, indices: Sequence[int]) -> list[Region]:
+    """Find uniform regions of the slices with these indices, in the neighbouring slices of the noisy series."""
+    name = _noise_series(aligned.stacks)
+    stack, places = aligned.stacks[name], [aligned.matches[index][name] for index in indices]
+    found = {number: _neighbours(stack, place) for number, place in enumerate(places)}
+    if all(found.values()):
+        means = {number: np.mean(images, axis=0) for number, images in found.items()}
+        return series_regions(means)
+    return series_regions({number: stack.read(place) for number, place in enumerate(places)}, independent=False)
+
+
+def _noise_series(images: Collection[str]) -> str:
+    """Return the name of the image that uniform regions are found in."""
+    return NOISY if NOISY in images else next(iter(images))
+
+
+def _neighbours(stack: Stack, place: int) -> list[NDArray[np.float32]]:
+    """Return the slices before and after one, without those that are missing or of another size."""
+    images = [stack.read(one) for one in (place - 1, place + 1) if 0 <= one < len(stack.slices)]
+    shape = stack.read(place).shape if images else None
+    return [image for image in images if image.shape == shape]
 
 
 def _image_physics(sample: _Sample, images: Images, pixel_spacing_mm: float | None) -> ImagePhysics:

@@ -61,8 +61,9 @@ def describe_method(manifest: Manifest) -> str:
     measured = operation.measured.get("strength")
     if measured and measured["noise_hu"] is not None:
         sentences.append(
-            f"It was derived from noise of {measured['noise_hu']:g} HU in soft tissue (median of {measured['slices']} "
-            f"slices), where {measured['full_dose_noise_hu']:g} HU are expected of a full-dose scan."
+            f"It was derived from noise of {measured['noise_hu']:g} HU above 0.15 cycles per mm in soft tissue (median "
+            f"of {measured['slices']} slices), where {measured['full_dose_noise_hu']:g} HU are expected of a full-dose "
+            "scan."
         )
     return " ".join(sentences)
 

@@ -149,7 +149,8 @@ KEYS = {
     "images.noisy": "kind slices",
     "fidelity.0": "image window low high how metric unit slices mean sd ci95 values",
     "comparisons.0": "a b window metric slices median_difference p",
-    "physics": "slices regions arcs measured_where pixel_mm frequency_unit task inserts images residual",
+    "physics": "slices regions arcs measured_where regions_found_in pixel_mm frequency_unit task inserts images "
+    "residual",
     "physics.task": "diameter_mm contrast_hu",
     "physics.images.noisy": "tissues noise d_prime ttf cnr_soft_tissue_fat inserts",
     "physics.images.noisy.tissues.lung": "pixels mean_hu sd_hu bias_hu",
@@ -249,3 +250,11 @@ def test_only_the_body_counts_behind_a_mask(stacks):
         for mask in Mask
     )
     assert body > 1.1 * everywhere  # the air about it is easy
+
+
+def test_a_series_has_the_same_noise_with_a_reference_and_without(document, stacks):
+    alone = align({name: stacks.stacks[name] for name in ("noisy", "shifted")})
+    physics = evaluate(alone, (), protocol="none").physics
+    assert physics.regions_found_in == document.physics.regions_found_in == "noisy"
+    for name in alone.stacks:
+        assert physics.images[name].noise == document.physics.images[name].noise

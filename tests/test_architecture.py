@@ -22,6 +22,7 @@ FLOORS = [
     {"transforms"},
     {"inference", "training"},
     {"evaluation"},
+    {"audit"},
     {"demo", "benchmark"},
     {"cohort", "container", "service"},
     {"cli"},

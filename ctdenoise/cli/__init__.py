@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ctdenoise.cli import (
+    audit,
     benchmark,
     bundle,
     cohort,
@@ -37,6 +38,7 @@ app.command()(denoise.run)
 app.command()(inspect.inspect)
 app.command()(simulate.simulate)
 app.command()(evaluate.evaluate)
+app.command()(audit.audit)
 app.command()(features.features)
 app.command()(demo.demo)
 app.command()(benchmark.benchmark)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,8 +28,13 @@ def train(
             help="Configuration file of the bundle, e.g. in_house, that overrides configs/train.json; repeatable.",
         ),
     ] = None,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Delete the checkpoints in the output folder and start anew.")
+    ] = False,
 ) -> None:
     """Train a model with a bundle, as python -m monai.bundle run does; run again to resume an interrupted training.
+
+    A training resumes only with the values and the data it was begun with.
 
     Every key of the bundle's configs/train.json can be given as an option:
 
@@ -38,7 +43,7 @@ def train(
     Under torchrun the batch is divided between the processes.
     """
     try:
-        _run(pipeline, ["train", *(overlay or [])], context.args)
+        _run(pipeline, ["train", *(overlay or [])], context.args, {"reset": True} if reset else {})
     except KeyboardInterrupt:
         raise interrupted() from None
 
@@ -50,14 +55,15 @@ def export(
 ) -> None:
     """Write the best checkpoint of a training as a model folder for ctdenoise run --model.
 
-    Takes the same options as the training, and --model_dir FOLDER.
+    Takes --output_dir of the training and --model_dir FOLDER, or --checkpoint_file FILE. What the training was run with
+    is in its checkpoints; options that say otherwise are refused.
     """
-    _run(pipeline, ["train", *(overlay or []), "export"], context.args)
+    _run(pipeline, ["train", *(overlay or []), "export"], context.args, {})
 
 
-def _run(pipeline: str, configs: list[str], arguments: list[str]) -> None:
+def _run(pipeline: str, configs: list[str], arguments: list[str], options: dict[str, Any]) -> None:
     from ctdenoise.training.run import parse_overrides, run_pipeline
 
     # MONAI warns that configurations run code; these are ours, with values of the user's own command line.
     warnings.filterwarnings("ignore", message="parsing config_file")
-    run_pipeline(pipeline, configs, parse_overrides(arguments))
+    run_pipeline(pipeline, configs, {**parse_overrides(arguments), **options})

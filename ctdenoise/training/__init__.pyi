@@ -1,3 +1,7 @@
+from .checkpoints import best_checkpoint as best_checkpoint
+from .checkpoints import checkpoint as checkpoint
+from .checkpoints import latest_checkpoint as latest_checkpoint
+from .checkpoints import run_or_resume as run_or_resume
 from .data import LoadCTSliced as LoadCTSliced
 from .data import LoadNeighbourhoodd as LoadNeighbourhoodd
 from .data import LoadNoised as LoadNoised
@@ -14,14 +18,12 @@ from .export import export_model as export_model
 from .handlers import GradientClipping as GradientClipping
 from .handlers import SeedEachEpoch as SeedEachEpoch
 from .handlers import TrainingProgress as TrainingProgress
-from .handlers import best_checkpoint as best_checkpoint
-from .handlers import checkpoint as checkpoint
 from .handlers import key_metric as key_metric
-from .handlers import latest_checkpoint as latest_checkpoint
-from .handlers import run_or_resume as run_or_resume
 from .matched_noise import simulate_matched_noise as simulate_matched_noise
 from .mixup import PrepareMixedBatch as PrepareMixedBatch
 from .network import WholeImageInferer as WholeImageInferer
 from .network import calibrate as calibrate
 from .network import initialise_network as initialise_network
+from .record import TrainingRecord as TrainingRecord
+from .record import current_configuration as current_configuration
 from .schedule import epoch_length as epoch_length

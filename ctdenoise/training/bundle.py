@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
 from monai.data import save_net_with_metadata
 from monai.networks import convert_to_torchscript
 
@@ -19,7 +18,7 @@ from ctdenoise.files import atomic_path, file_sha256, write_whole
 from ctdenoise.models.denoiser import NetworkConfig
 from ctdenoise.models.sources import encoder_source
 from ctdenoise.models.zoo import ModelDescription, load_model, model_folder
-from ctdenoise.training.configuration import BASED_ON, config_files, shared_overlays
+from ctdenoise.training.configuration import merged_configuration, shared_overlays
 from ctdenoise.training.resources import resource
 
 #: The bundle's model folder, and what MONAI's ``load`` takes: the network's state, and the network as TorchScript.
@@ -74,20 +73,17 @@ def write_bundle(pipeline: str, folder: str | Path, *, model: str | Path | None 
     card = model_folder(name) / "README.md"
     if card.is_file():
         shutil.copy2(card, docs / "model_card.md")
-    _configure(configs, _merged(pipeline), description)
+    for config in ("train", "export"):
+        _write(configs / f"{config}.json", merged_configuration(pipeline, config))
+    _configure(configs, description)
     shipped = _write_model(network, description, model_folder(name), folder)
     return shipped
 
 
-def _merged(pipeline: str) -> dict[str, Any]:
-    """Return the configuration of the training, written out whole."""
-    content: dict[str, Any] = ConfigParser.load_config_files([str(file) for file in config_files(pipeline)])
-    return {key: value for key, value in content.items() if key != BASED_ON}
-
-
-def _configure(configs: Path, train: dict[str, Any], description: ModelDescription) -> None:
+def _configure(configs: Path, description: ModelDescription) -> None:
     """Set the network of training and inference to the model's, and record the model in the metadata."""
     layout = {key: value for key, value in description.network.items() if key != "encoder"}
+    train = _read(configs / "train.json")
     train["network"] = layout
     if description.hu_range and "hu_range" in train:
         train["hu_range"] = list(description.hu_range)

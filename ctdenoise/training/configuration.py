@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ctdenoise.errors import InputError
 from ctdenoise.training.resources import common_folder, resource
@@ -46,6 +47,14 @@ def config_files(pipeline: str, configs: Sequence[str] = ("train",)) -> list[Pat
             )
         files += [path for path in _with_bases(file) if path not in files]
     return files
+
+
+def merged_configuration(pipeline: str, *configs: str) -> dict[str, Any]:
+    """Return the merged content of :func:`config_files`."""
+    from monai.bundle import ConfigParser
+
+    content: dict[str, Any] = ConfigParser.load_config_files([str(file) for file in config_files(pipeline, configs)])
+    return {key: value for key, value in content.items() if key != BASED_ON}
 
 
 def shared_overlays() -> list[Path]:

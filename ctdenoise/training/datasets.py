@@ -127,7 +127,7 @@ def refuse_held_out(items: Iterable[Mapping[str, Any]]) -> None:
     InputError
         If there is one; names its file.
     """
-    first_of_folder = {Path(p).parent: Path(p) for item in items for p in _paths(item)}
+    first_of_folder = {Path(p).parent: Path(p) for item in items for p in item_paths(item)}
     for folder, path in first_of_folder.items():
         held_out = HELD_OUT_PATIENTS & {*folder.parts, _patient_id(path)}
         if held_out:
@@ -138,7 +138,8 @@ def refuse_held_out(items: Iterable[Mapping[str, Any]]) -> None:
             )
 
 
-def _paths(item: Mapping[str, Any]) -> list[str]:
+def item_paths(item: Mapping[str, Any]) -> list[str]:
+    """Return the paths of all files of an item."""
     listed = [item[key] for key in ("image", "label") if key in item]
     return [path for entry in listed for path in ([entry] if isinstance(entry, str) else entry)]
 
@@ -164,6 +165,7 @@ def _prepare_ct(root: Path, spec: Mapping[str, Any], validation: Sequence[str] |
         folders[patient].update((patient, *relative.parent.parts))
     if not patients:
         raise InputError("expected CT slices, found none", path=root)
+    _check_patients(spec, patients, folders)
     order = sorted(patients, key=lambda patient: min(s.slices[0].path for s in _all_series(patients[patient])))
     testing = {p for p in order if folders[p] & {*spec.get("testing", ()), *HELD_OUT_PATIENTS}}
     candidates = [p for p in order if p not in testing]
@@ -181,6 +183,22 @@ def _prepare_ct(root: Path, spec: Mapping[str, Any], validation: Sequence[str] |
         else:
             data["training"] += [item for s in doses["full"] for item in _slices(s)]
     return data
+
+
+def _check_patients(
+    spec: Mapping[str, Any], patients: Mapping[str, Mapping[str, list[Series]]], folders: Mapping[str, set[str]]
+) -> None:
+    """Refuse patients who are not of the data set; the message names a file, because PatientID may be a person's."""
+    if "patient" not in spec:
+        return
+    others = [p for p in patients if not any(re.fullmatch(spec["patient"], name) for name in folders[p])]
+    if others:
+        raise InputError(
+            f"{spec['title']}: expected only patients whose PatientID or folder is named {spec['patient']}, "
+            f"found {len(others)} of {len(patients)} with other names, for instance in this file",
+            path=_all_series(patients[others[0]])[0].slices[0].path,
+            hint="use the data set own-ct for any other CT",
+        )
 
 
 def _all_series(by_dose: Mapping[str, list[Series]]) -> list[Series]:

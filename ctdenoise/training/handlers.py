@@ -1,23 +1,19 @@
-"""Training handlers that MONAI and ignite lack, checkpoints, and resuming a training."""
+"""Training handlers that MONAI and ignite lack."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import Checkpoint, ProgressBar
+from ignite.handlers import ProgressBar
 from ignite.utils import manual_seed
 from monai.data import set_rnd
 from monai.engines import Evaluator, Trainer
 from monai.engines.utils import IterationEvents
 from tqdm.contrib.logging import logging_redirect_tqdm
-
-from ctdenoise.errors import InputError
 
 
 class GradientClipping:
@@ -115,63 +111,3 @@ class TrainingProgress:
 def key_metric(engine: Engine) -> float:
     """Return an evaluator's latest key metric, for early stopping and the choice of the best checkpoint."""
     return float(engine.state.metrics[engine.state.key_metric_name])
-
-
-def latest_checkpoint(folder: str | Path) -> Path | None:
-    """Return the newest checkpoint ``latest_*.pt`` in `folder`, or None."""
-    return max(Path(folder).glob("latest_*.pt"), key=lambda path: path.stat().st_mtime_ns, default=None)
-
-
-def best_checkpoint(folder: str | Path) -> Path | None:
-    """Return the checkpoint ``best_…key_metric=….pt`` with the highest metric in `folder`, or None."""
-    return max(
-        Path(folder).glob("best_*key_metric=*.pt"), key=lambda path: float(path.stem.partition("=")[2]), default=None
-    )
-
-
-def checkpoint(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, lr_scheduler: Any, trainer: Trainer
-) -> dict[str, Any]:
-    """Return the objects whose state a checkpoint stores, so that a resumed training has the same state."""
-    content = {"model": model, "optimizer": optimizer, "lr_scheduler": lr_scheduler, "trainer": trainer}
-    return content if trainer.scaler is None else {**content, "scaler": trainer.scaler}
-
-
-def run_or_resume(trainer: Trainer, folder: str | Path, content: dict[str, Any]) -> None:
-    """Run a training from the latest checkpoint in `folder`, or from the start; do nothing if it is finished.
-
-    Parameters
-    ----------
-    trainer
-        The trainer, not yet running.
-    folder
-        Folder of the checkpoints.
-    content
-        From :func:`checkpoint`, with the ``checkpointer`` added, whose state is the list of files it keeps.
-
-    Raises
-    ------
-    InputError
-        If the checkpoint belongs to a training of another length or another network.
-    """
-    path = latest_checkpoint(folder)
-    if path is not None:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        saved = stored["trainer"]
-        epochs, epoch_length = trainer.state.max_epochs, trainer.state.epoch_length
-        hint = "use the same values as that training, or choose another --output_dir"
-        if (saved["max_epochs"], saved["epoch_length"]) != (epochs, epoch_length):
-            raise InputError(
-                f"expected a checkpoint of a training of {epochs} × {epoch_length} iterations, "
-                f"found one of {saved['max_epochs']} × {saved['epoch_length']}",
-                path=path,
-                hint=hint,
-            )
-        if saved["iteration"] >= epochs * epoch_length:
-            print(f"{path}: this training is finished")
-            return
-        try:
-            Checkpoint.load_objects(content, stored)
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise InputError("expected a checkpoint of this network, found another", path=path, hint=hint) from error
-    trainer.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 from fire.parser import DefaultParseValue
 
 from ctdenoise.errors import InputError
-from ctdenoise.training.configuration import config_files
+from ctdenoise.training.configuration import config_files, merged_configuration
 from ctdenoise.training.resources import resource
+
+_PACKAGE = Path(__file__).parent.parent
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
@@ -58,20 +61,21 @@ def run_pipeline(pipeline: str, configs: Sequence[str], overrides: Mapping[str, 
     Raises
     ------
     InputError
-        If there is no such bundle, configuration file or key.
+        If there is no such bundle, configuration file or key, or a value cannot be used.
     """
-    from monai.bundle import ConfigParser, run
+    from monai.bundle import run
+
+    from ctdenoise.training.options import check_options
 
     if find_spec("tensorboard") is None:
         raise InputError("training needs TensorBoard, found none", hint="pip install 'ctdenoise[train]'")
     folder = resource("pipelines", pipeline)
     names = [*configs, *(["multi_gpu_train"] if int(os.environ.get("WORLD_SIZE", "1")) > 1 else [])]
     files = config_files(pipeline, names)
-    known = ConfigParser.load_config_files([str(file) for file in files])
-    for key in overrides:
-        if key.split("#")[0].split("::")[0] not in known:
-            raise InputError(f"--{key}: expected a key of the configuration of {pipeline}, found none")
+    check_options(merged_configuration(pipeline, *names), overrides)
     values = {"bundle_root": str(folder), "output_dir": f"{pipeline}-training", **overrides}
+    if "export" in configs:
+        _refuse_other_values(values)
     Path(values["output_dir"]).mkdir(parents=True, exist_ok=True)
     try:
         run(
@@ -80,11 +84,41 @@ def run_pipeline(pipeline: str, configs: Sequence[str], overrides: Mapping[str, 
             logging_file=str(folder / "configs" / "logging.conf"),
             **values,
         )
-    except RuntimeError as error:
-        # MONAI wraps the errors that expressions of a configuration raise.
-        cause: BaseException | None = error
-        while cause and not isinstance(cause, InputError):
-            cause = cause.__cause__
-        if cause is None:
+    except Exception as error:
+        found = _user_error(error)
+        if found is None:
             raise
-        raise cause from None
+        raise found from None
+
+
+def _user_error(error: BaseException) -> InputError | None:
+    """Return what a user can act on: an error of ours, or one that our code raised for a value that cannot be used.
+
+    MONAI wraps the errors that expressions of a configuration raise.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return cause
+        frames = traceback.extract_tb(cause.__traceback__)
+        ours = bool(frames) and Path(frames[-1].filename).is_relative_to(_PACKAGE)
+        if ours and isinstance(cause, (ValueError, TypeError)):
+            return InputError(str(cause))
+        cause = cause.__cause__
+    return None
+
+
+def _refuse_other_values(values: Mapping[str, Any]) -> None:
+    """Refuse options of an export that contradict what the checkpoint was trained with."""
+    from ctdenoise.training.checkpoints import best_checkpoint, latest_checkpoint, read_checkpoint
+    from ctdenoise.training.record import contradictions
+
+    folder = values["output_dir"]
+    path = values.get("checkpoint_file") or best_checkpoint(folder) or latest_checkpoint(folder)
+    record = read_checkpoint(path).get("record") if path else None
+    if record and (found := contradictions(record, values)):
+        raise InputError(
+            f"this checkpoint was trained with other values: {'; '.join(found)}",
+            path=path,
+            hint="leave these options out: the checkpoint has its values",
+        )

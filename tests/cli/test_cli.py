@@ -322,17 +322,28 @@ def test_the_authors_checkpoint_is_imported_and_denoises(call, tmp_path):
     ("arguments", "message"),
     [
         (["ct_highdose"], "pipelines: expected one of ct_lowdose, ct_lowdose_lite, natural_gaussian"),
-        (["ct_lowdose", "--iteration", "3"], "--iteration: expected a key of the configuration of ct_lowdose"),
+        (["ct_lowdose", "--iteration", "3"], "--iteration: expected a key of the configuration, found none"),
         (["ct_lowdose", "stray"], "expected --key value, found stray"),
         (["ct_lowdose", "--overlay", "none"], "expected one of the configuration files compare, evaluate, export"),
         (["ct_lowdose", "--output_dir", "/dev/null/x"], "/dev/null/x: Not a directory"),
         (["ct_lowdose", "--dataset_dir", "/nowhere"], "/nowhere: expected the folder of a data set"),
         (["ct_lowdose", "--dataset", "lena", "--dataset_dir", "."], "datasets: expected one of aapm-mayo-2016"),
+        (["ct_lowdose", "--crop", "abc"], "--crop: expected a whole number such as 128, found 'abc'"),
+        (["ct_lowdose", "--crop", "100"], "--crop: expected a multiple of 16, found 100"),
+        (["ct_lowdose", "--iterations", "0"], "--iterations: expected at least 1, found 0"),
+        (["ct_lowdose", "--noise_std", "abc"], "--noise_std: expected a number such as 0.0196"),
+        (["ct_lowdose", "--betas", "0.9"], "--betas: expected a list such as [0.9, 0.999], found 0.9"),
+        (["ct_lowdose", "--encoder", "nonsense"], "encoder: expected one of RN50"),
+        (["ct_lowdose", "--network#levels", "7"], "levels"),
+        (["ct_lowdose", "--network#levle", "2"], "levle"),
     ],
 )
 def test_training_says_what_it_cannot_use(arguments, message, call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = call("train", *arguments)
+    make_series(tmp_path / "data" / "a", slices=1, edit=lambda d, _: setattr(d, "PatientID", "a"))
+    make_series(tmp_path / "data" / "b", slices=1, edit=lambda d, _: setattr(d, "PatientID", "b"))
+    result = call("train", *arguments, *([] if "--dataset_dir" in arguments else ["--dataset_dir", "data"]))
     assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
     assert message in result.stderr.replace("\n", " ")
     assert "Traceback" not in result.stderr

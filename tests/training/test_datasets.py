@@ -45,7 +45,7 @@ def test_ct_is_split_by_patient_with_the_last_one_for_validation(tmp_path):
 @pytest.mark.parametrize("name", ["own-ct", "aapm-mayo-2016", "ldct-projection-data"])
 @pytest.mark.parametrize("by", ["PatientID", "folder"])
 def test_the_held_out_patient_is_never_used_for_training(name, by, tmp_path):
-    for folder in ("x", "y", "z"):
+    for folder in ("L067", "L333", "L310"):
         make_series(tmp_path / folder, slices=2, edit=patient(folder))
     where = "L506" if by == "folder" else "w"
     make_series(tmp_path / where, slices=2, edit=patient("L506" if by == "PatientID" else "anonymous"))
@@ -71,6 +71,23 @@ def test_mayo_pairs_quarter_and_full_dose_by_position_and_uses_full_dose_for_tra
     assert all("full_1mm/L067" in item["image"][0] and "label" not in item for item in data["training"])
     for item in data["validation"] + data["testing"]:
         assert item["label"][0] == item["image"][0].replace("quarter_1mm", "full_1mm")
+
+
+@pytest.mark.parametrize("name", ["aapm-mayo-2016", "ldct-projection-data"])
+def test_patients_of_another_data_set_are_refused(name, tmp_path):
+    make_series(tmp_path / "data" / "L067", slices=1, edit=patient("anonymous"))
+    make_series(tmp_path / "data" / "b", slices=1, edit=patient("L333"))
+    assert prepare(name, tmp_path / "data")["training"]
+    make_series(tmp_path / "data" / "c", slices=1, edit=patient("SMITH 12"))
+    with pytest.raises(InputError, match=r"found 1 of 3 with other names.*use the data set own-ct") as error:
+        load_data(name, tmp_path / "data")
+    assert error.value.path.parent.name == "c"
+    assert "SMITH" not in str(error.value)
+
+
+def test_the_real_patients_are_not_those_of_the_challenge(data):
+    with pytest.raises(InputError, match="expected only patients whose PatientID or folder is named"):
+        prepare("aapm-mayo-2016", data / "ct" / "lidc-0002")
 
 
 def test_one_patient_is_not_enough_for_training(tmp_path):
@@ -123,6 +140,7 @@ def test_each_data_set_has_a_card_with_origin_licence_and_split():
         assert "**Origin**" in card
         assert "**Licence**" in card
         assert "**Split" in card
+        assert "**Identified by**" in card
         assert json.loads((resource("datasets", name) / "dataset.json").read_text())["kind"] in ("ct", "images")
     with pytest.raises(InputError, match=r"expected one of aapm-mayo-2016, .*found nothing-like-it"):
         resource("datasets", "nothing-like-it")

@@ -16,8 +16,6 @@ DESCRIPTION = {
     "version": "1",
     "summary": "a test",
     "licence": "CC0-1.0",
-    "training_data": "none",
-    "hu_range": (-1024.0, 3072.0),
 }
 
 
@@ -29,9 +27,10 @@ def weights(tmp_path) -> Path:
 
 def export(folder: Path, weights: Path, **options: Any) -> zoo.ModelDescription:
     model = initialise_network(NETWORK, encoder="clip-rn50", encoder_weights=weights)
-    torch.save({"model": model.state_dict()}, folder / "latest.pt")
-    given = {"encoder": "clip-rn50", "trainable_encoder": False, "encoder_weights": weights, **options}
-    return export_model(folder / "latest.pt", folder / "model", network=NETWORK, description=dict(DESCRIPTION), **given)
+    trained = {"network": NETWORK, "encoder": "clip-rn50", "trainable_encoder": False, "encoder_weights": str(weights)}
+    trained |= {"hu_range": [-1024, 3072], "training_data": "none", **options}
+    torch.save({"model": model.state_dict(), "record": {"model": trained}}, folder / "latest.pt")
+    return export_model(folder / "latest.pt", folder / "model", description=dict(DESCRIPTION), otherwise={})
 
 
 def test_an_encoder_from_another_file_than_openais_is_exported_as_unverified(tmp_path, weights):
@@ -45,4 +44,4 @@ def test_a_trained_encoder_is_exported_as_trained(tmp_path, weights):
 
 def test_an_absent_checkpoint_is_an_error(tmp_path):
     with pytest.raises(InputError, match="expected a checkpoint of a training in --output_dir, found none"):
-        export_model(None, tmp_path, network=NETWORK, encoder="clip-rn50", trainable_encoder=False, description={})
+        export_model(None, tmp_path, description={}, otherwise={})

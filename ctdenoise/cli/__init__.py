@@ -21,6 +21,7 @@ from ctdenoise.cli import (
     features,
     inspect,
     models,
+    serve,
     simulate,
     train,
 )
@@ -46,6 +47,7 @@ app.command(context_settings=train.PASS_ON)(train.train)
 app.command(context_settings=train.PASS_ON)(train.export)
 app.command()(bundle.bundle)
 app.command()(container.container)
+app.command()(serve.serve)
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")

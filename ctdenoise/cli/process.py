@@ -67,6 +67,7 @@ def configure_node(partial: Path) -> None:
     from pynetdicom import _config
 
     _config.STORE_RECV_CHUNKED_DATASET = True
+    _config.STORE_SEND_CHUNKED_DATASET = True  # sends files as they are
     _config.LOG_HANDLER_LEVEL = "none"  # it logs each message; and errors with values of data sets
     logging.getLogger("pynetdicom").addHandler(logging.NullHandler())
     logging.getLogger("pynetdicom").propagate = False

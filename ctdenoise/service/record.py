@@ -23,7 +23,9 @@ class SeriesRecord(_Entry):
     received: float = Field(default=0, description="When the first image came, seconds since 1970.")
     crashes: int = Field(default=0, description="Processes that died over it.")
     rule: str = Field(default="", description="The rule that matched.")
-    results: list[str] = Field(default_factory=list, description="Folders in `out` that are to be sent.")
+    results: dict[str, str] = Field(
+        default_factory=dict, description="Files below `out` that are to be sent, by SOP Instance UID."
+    )
     destinations: list[str] = Field(default_factory=list, description="Where to.")
     left_alone: str = Field(default="", description="Why nothing was done; empty if something was.")
     problems: list[str] = Field(default_factory=list, description="What could not be processed or sent, and why.")

@@ -23,7 +23,9 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -84,6 +86,13 @@ class Entry:
         """Return what is known of the series."""
         return read_record(self.folder / "series.json", SeriesRecord)
 
+    def changed(self) -> float:
+        """Return when its record was last written, seconds since 1970."""
+        try:
+            return (self.folder / "series.json").stat().st_mtime
+        except FileNotFoundError:
+            return self.folder.stat().st_mtime
+
     def write(self, record: SeriesRecord) -> None:
         """Replace what is known of the series."""
         write_record(self.folder / "series.json", record)
@@ -122,8 +131,7 @@ class Spool:
         self._clock = clock
         #: Held while a series changes its state.
         self.lock = threading.RLock()
-        #: Keys of series that are being sent and must stay where they are.
-        self.busy: set[str] = set()
+        self._held: Counter[str] = Counter()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in (*State, "partial"):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
@@ -227,7 +235,7 @@ class Spool:
             before = self.find(incoming.key)
             if before is None:
                 return self.move(incoming, State.READY)
-            if before.folder.parent.name == State.WORKING or before.key in self.busy:
+            if before.folder.parent.name == State.WORKING or self._held[before.key]:
                 return None
             ready = self.move(before, State.READY)  # first, so that a crash leaves nothing that seems done
             ready.images.mkdir(exist_ok=True)
@@ -245,6 +253,24 @@ class Spool:
             if target != entry.folder:
                 entry.folder.rename(target)
             return Entry(target)
+
+    @contextmanager
+    def held(self, entry: Entry) -> Iterator[bool]:
+        """Keep a series in its state, and yield whether it is still there."""
+        with self.lock:
+            there = entry.folder.is_dir()
+            self._held[entry.key] += there
+        try:
+            yield there
+        finally:
+            with self.lock:
+                self._held[entry.key] -= there
+                self._held = +self._held
+
+    def is_held(self, entry: Entry) -> bool:
+        """Whether somebody keeps a series in its state."""
+        with self.lock:
+            return self._held[entry.key] > 0
 
     def remove(self, entry: Entry) -> None:
         """Remove a series: at once from its state, then from the disk."""

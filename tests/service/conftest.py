@@ -35,6 +35,7 @@ class Clock:
 def node_process(monkeypatch, tmp_path) -> None:
     """Make the settings of a process that receives, and undo them at the end."""
     monkeypatch.setattr(_config, "STORE_RECV_CHUNKED_DATASET", False)
+    monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", False)
     monkeypatch.setattr(_config, "LOG_HANDLER_LEVEL", "none")
     monkeypatch.setattr(logging.getLogger("pynetdicom"), "propagate", False)
     monkeypatch.setattr(tempfile, "tempdir", None)

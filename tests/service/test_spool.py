@@ -51,26 +51,26 @@ def test_late_images_join_what_is_there(state, spool):
     add(spool, "1.2.1")
     first = spool.move(spool.entries(State.INCOMING)[0], state)
     first.results.mkdir()
-    first.write(first.record().model_copy(update={"results": ["0001-x"], "problems": ["one"]}))
+    first.write(first.record().model_copy(update={"results": {"2.25.1": "0001-x/0001.dcm"}, "problems": ["one"]}))
     add(spool, "1.2.2")
     ready = spool.complete(spool.entries(State.INCOMING)[0])
     assert ready is not None
     assert len(names(ready)) == 2
     assert ready.results.is_dir()
-    assert ready.record().results == ["0001-x"]
+    assert ready.record().results == {"2.25.1": "0001-x/0001.dcm"}
     assert ready.record().problems == []
     assert [len(spool.entries(s)) for s in State] == [0, 1, 0, 0, 0, 0]
 
 
 def test_late_images_wait_for_the_worker_and_the_sender(spool):
-    key, _ = add(spool, "1.2.1")
+    add(spool, "1.2.1")
     spool.move(spool.entries(State.INCOMING)[0], State.WORKING)
     add(spool, "1.2.2")
     assert spool.complete(spool.entries(State.INCOMING)[0]) is None
-    spool.move(spool.entries(State.WORKING)[0], State.OUTGOING)
-    spool.busy.add(key)
-    assert spool.complete(spool.entries(State.INCOMING)[0]) is None
-    spool.busy.clear()
+    outgoing = spool.move(spool.entries(State.WORKING)[0], State.OUTGOING)
+    with spool.held(outgoing) as there, spool.held(outgoing):
+        assert there
+        assert spool.complete(spool.entries(State.INCOMING)[0]) is None
     assert spool.complete(spool.entries(State.INCOMING)[0]) is not None
 
 

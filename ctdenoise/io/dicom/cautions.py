@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from pydicom import Dataset
 
@@ -34,6 +35,7 @@ _ITERATIVE = _words("ASIR", "ASIR-V", "VEO", "MBIR", "SAFIRE", "ADMIRE", "QIR", 
 _LEARNED = _words("DLIR", "DLR", "TRUEFIDELITY", "AICE", "PRECISE IMAGE", "CLEARINFINITY", "CLARICT", "PIXELSHINE")
 #: Siemens' kernels of iterative reconstruction, as in I31f.
 _ITERATIVE_KERNEL = re.compile(r"[IJ]\d{2}[a-z]")
+_OF_EQUIPMENT = "ContributingEquipmentSequence (0018,A001)"
 
 
 def cautions(header: Dataset) -> tuple[str, ...]:
@@ -48,13 +50,18 @@ def cautions(header: Dataset) -> tuple[str, ...]:
     return tuple(sentence for sentence in found if sentence)
 
 
+def made_here(sentences: Iterable[str]) -> bool:
+    """Whether the cautions of a series say that ctdenoise made some of its images."""
+    return any(sentence.startswith(_OF_EQUIPMENT) for sentence in sentences)
+
+
 def _processed(header: Dataset) -> str | None:
     """Whether ctdenoise made the image (PS3.3 C.12.1, Contributing Equipment)."""
     for item in header.get("ContributingEquipmentSequence") or ():
         if item.get("Manufacturer") == "ctdenoise":
             denoised = str(item.get("ContributionDescription") or "").startswith("Denoised")
             done = "denoised by ctdenoise already" if denoised else "made by ctdenoise"
-            return f"ContributingEquipmentSequence (0018,A001): the images were {done}"
+            return f"{_OF_EQUIPMENT}: the images were {done}"
     return None
 
 

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference.arrays import ArrayOrTensor, checked_volume, like_input
-from ctdenoise.inference.correlation import NoiseCorrelation, denoise_correlated_noise
 from ctdenoise.inference.cropping import Box, body_box
 from ctdenoise.inference.engines import AUTO
 from ctdenoise.inference.network_runner import NetworkRunner, select_device
 from ctdenoise.inference.options import check_strength
+from ctdenoise.inference.photograph_noise import PhotographNoise, denoise_photograph
 from ctdenoise.inference.strength import automatic_strength, sample_indices
 from ctdenoise.io.dicom.pixels import OUTSIDE_FIELD_HU
 from ctdenoise.io.neighbours import Plane, neighbour_indices
@@ -39,12 +39,12 @@ class ImageResult:
     ----------
     image
         ``[H, W, C]`` float32, not clipped.
-    correlation
-        The correlation of its noise and what was done about it; None for models that do not measure it.
+    noise
+        What was measured of its noise, and what was done about it.
     """
 
     image: NDArray[np.float32]
-    correlation: NoiseCorrelation | None
+    noise: PhotographNoise
 
 
 class Denoiser:
@@ -331,18 +331,26 @@ class Denoiser:
             raise ValueError(f"expected [H, W, 1] or [H, W, 3], found {source.shape}")
         channels = source.transpose(2, 0, 1)
         if channels.shape[0] == 3 == self.channels:
-            output, correlation = self._apply_to_photograph(torch.from_numpy(channels.copy())[None])
+            output, noise = self._apply_to_photograph(torch.from_numpy(channels.copy())[None])
             clean = output[0].numpy()
         else:
             inputs = [convert_to_tensor(self._to_network(c[None]), track_meta=False) for c in channels]
-            output, correlation = self._apply_to_photograph(torch.stack(inputs))
+            output, noise = self._apply_to_photograph(torch.stack(inputs))
             clean = output.mean(dim=1).numpy()
-        return ImageResult(source + np.float32(strength) * (clean.transpose(1, 2, 0) - source), correlation)
+        return ImageResult(source + np.float32(strength) * (clean.transpose(1, 2, 0) - source), noise)
 
-    def _apply_to_photograph(self, batch: Tensor) -> tuple[Tensor, NoiseCorrelation | None]:
-        if self.correlated_noise is None:
-            return self.runner(batch), None
-        return denoise_correlated_noise(self.runner, batch)
+    def _apply_to_photograph(self, batch: Tensor) -> tuple[Tensor, PhotographNoise]:
+        return denoise_photograph(
+            self.runner,
+            batch,
+            training_noise=self.training_noise,
+            correlated_noise=self.correlated_noise is not None,
+        )
+
+    @property
+    def training_noise(self) -> float | None:
+        """The level to which the model wants stronger noise of photographs brought, [0, 1]; None for no change."""
+        return self.description.training_noise if self.description else None
 
     @property
     def correlated_noise(self) -> str | None:

@@ -100,6 +100,7 @@ class Denoising:
                 "strength": self.strength,
                 "full_field": self.denoiser.full_field,
                 "correlated_noise": self.denoiser.correlated_noise,
+                "training_noise": self.denoiser.training_noise,
                 "environment": self.denoiser.runner.environment(),
             },
             label="denoised",

@@ -261,8 +261,10 @@ class PhotographRun(FileRun):
         assert isinstance(plan.operation, Denoising)
         began = time.perf_counter()
         result = plan.operation.denoiser.process_image(plan.source.values, strength=plan.operation.strength)
-        if result.correlation:
-            plan.manifest.operation.measured["noise"] = asdict(result.correlation)
+        if result.noise.level:
+            plan.manifest.operation.measured["noise_level"] = asdict(result.noise.level)
+        if result.noise.correlation:
+            plan.manifest.operation.measured["noise"] = asdict(result.noise.correlation)
         seconds = round(time.perf_counter() - began, 3)
         plan.manifest.slices.append(
             SliceRecord(

@@ -10,7 +10,7 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor
 
-from ctdenoise.inference.correlation import denoise_correlated_noise
+from ctdenoise.inference.photograph_noise import denoise_photograph
 from ctdenoise.models.denoiser import apply_to_any_size
 
 
@@ -24,11 +24,16 @@ class SliceInferer(Inferer):
     correlated_noise
         Denoise images whose noise is spatially correlated as sub-images, see
         :func:`~ctdenoise.inference.correlation.denoise_correlated_noise`.
+    training_noise
+        Bring stronger noise of photographs to this standard deviation, [0, 1], see :mod:`ctdenoise.inference.level`.
     """
 
-    def __init__(self, batch_size: int = 1, *, correlated_noise: bool = False) -> None:
-        self.batch_size = 1 if correlated_noise else batch_size
+    def __init__(
+        self, batch_size: int = 1, *, correlated_noise: bool = False, training_noise: float | None = None
+    ) -> None:
         self.correlated_noise = correlated_noise
+        self.training_noise = training_noise
+        self.batch_size = batch_size if training_noise is None and not correlated_noise else 1
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Denoise ``[B, C, H, W]``, or the slices of ``[B, C, H, W, D]``."""
@@ -38,6 +43,9 @@ class SliceInferer(Inferer):
         return results if plain.ndim == 4 else results.reshape(len(plain), -1, *results.shape[1:]).movedim(1, -1)
 
     def _apply(self, network: Callable[..., Tensor], batch: Tensor) -> Tensor:
-        if not self.correlated_noise:
-            return apply_to_any_size(network, batch)
-        return denoise_correlated_noise(partial(apply_to_any_size, network), batch)[0]
+        return denoise_photograph(
+            partial(apply_to_any_size, network),
+            batch,
+            training_noise=self.training_noise,
+            correlated_noise=self.correlated_noise,
+        )[0]

@@ -47,11 +47,14 @@ class ModelDescription:
     correlated_noise
         ``"pixel-shuffle"``: photographs whose noise is spatially correlated are denoised as sub-images, see
         :mod:`ctdenoise.inference.correlation`. None: all noise is treated alike.
+    training_noise
+        Standard deviation of the noise in training, [0, 1]: photographs with stronger noise are brought to this level
+        for the network, see :mod:`ctdenoise.inference.level`. None: the network gets every image as it is.
 
     Raises
     ------
     ValueError
-        If `correlated_noise` is neither.
+        If `correlated_noise` is neither, or `training_noise` is not a positive number.
     """
 
     name: str
@@ -67,10 +70,13 @@ class ModelDescription:
     decoder_file: str
     decoder_sha256: str
     correlated_noise: str | None = None
+    training_noise: float | None = None
 
     def __post_init__(self) -> None:
         if self.correlated_noise not in (None, "pixel-shuffle"):
             raise ValueError(f"correlated_noise: expected 'pixel-shuffle' or null, found {self.correlated_noise!r}")
+        if self.training_noise is not None and not self.training_noise > 0:
+            raise ValueError(f"training_noise: expected a number above 0 or null, found {self.training_noise!r}")
 
     @property
     def sha256(self) -> str:

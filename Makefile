@@ -3,7 +3,7 @@ BIN := .venv/bin
 TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal
 DEBIAN := dicom3tools dcmtk libgdcm-tools dcm2niix orthanc orthanc-dicomweb
 
-.PHONY: install demo test test-all conformance lint docs wheel
+.PHONY: install demo test test-all conformance coverage lint docs wheel test-wheel
 
 install: .venv/installed
 
@@ -18,6 +18,10 @@ demo: install
 test: install
 	$(TESTS) -m 'not slow'
 
+# The default tests with the share of lines that they run; pyproject.toml has the least share.
+coverage: install
+	$(TESTS) -m 'not slow' --cov=ctdenoise --cov-report=term
+
 test-all: install
 	$(TESTS)
 
@@ -31,6 +35,8 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy ctdenoise
+	$(BIN)/codespell
+	$(BIN)/proselint check $$(git ls-files '*.md')
 
 # The site in site/, readable from disk; nothing is fetched, and a warning is an error.
 docs: install
@@ -38,3 +44,7 @@ docs: install
 
 wheel: install
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+# The wheel in a fresh environment, used from an empty folder.
+test-wheel:
+	packaging/check_wheel.sh $(PYTHON)

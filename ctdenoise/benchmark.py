@@ -6,9 +6,9 @@ does meets all of them.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import platform
-import resource
 import statistics
 import sys
 import tempfile
@@ -16,17 +16,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 from torch import Tensor, nn
 
+from ctdenoise.errors import InputError
 from ctdenoise.inference import Denoiser, denoise
 from ctdenoise.inference.denoising import Denoising
 from ctdenoise.inference.engines import ENGINES
@@ -103,6 +105,7 @@ def benchmark(
     where = Denoiser(nn.Identity(), device=device).device
     document: dict[str, Any] = {
         "schema": SCHEMA,
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
             "processor": _processor(),
             "device": torch.cuda.get_device_name(where) if where.type == "cuda" else str(where),
@@ -129,6 +132,31 @@ def benchmark(
         alone = min(r["seconds_per_slice"] for r in _rows_of(document, row["model"]) if r["engine"] == row["engine"])
         row["network_seconds_per_slice"] = alone
     return document
+
+
+def record(document: dict[str, Any], history: Path) -> None:
+    """Add a measurement to a history: a file with a JSON line for each.
+
+    Parameters
+    ----------
+    document
+        What :func:`benchmark` returned.
+    history
+        The file; made if it is not there.
+
+    Raises
+    ------
+    InputError
+        If the file holds something else than measurements.
+    """
+    if history.exists():
+        with history.open(encoding="utf-8") as lines:
+            first = lines.readline()
+        if first and f'"schema": "{SCHEMA}"' not in first:
+            raise InputError(f"expected a history of measurements ({SCHEMA}), found another file", path=history)
+    history.parent.mkdir(parents=True, exist_ok=True)
+    with history.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(document) + "\n")
 
 
 def _rows_of(document: dict[str, Any], model: str) -> Iterator[dict[str, Any]]:
@@ -331,6 +359,10 @@ def _convolution_gflops(device_name: str) -> float:
 
 
 def _peak_mb() -> float:
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset / 2**20)
+    import resource  # absent on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ctdenoise import benchmark as bench
+from ctdenoise.errors import InputError
 from ctdenoise.models import NetworkConfig, build_network
 from ctdenoise.models.zoo import load_model
 
@@ -48,14 +49,26 @@ def test_a_phantom_is_like_a_noisy_scan():
     assert image[64, 64] == pytest.approx(45, abs=6 * bench.NOISE_HU)
 
 
+def test_a_history_has_a_line_for_each_measurement(tmp_path):
+    history = tmp_path / "speed" / "history.jsonl"
+    for seconds in (1.0, 2.0):
+        bench.record({"schema": bench.SCHEMA, "network": [{"seconds_per_slice": seconds}]}, history)
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    assert [line["network"][0]["seconds_per_slice"] for line in lines] == [1.0, 2.0]
+    (tmp_path / "notes.txt").write_text("something else\n")
+    with pytest.raises(InputError, match="found another file"):
+        bench.record({"schema": bench.SCHEMA}, tmp_path / "notes.txt")
+
+
 @pytest.mark.slow
 def test_the_command_prints_every_engine_beside_the_reference(tmp_path):
+    history = tmp_path / "history.jsonl"
     call = [sys.executable, "-W", "ignore", "-m", "ctdenoise", "benchmark", "--model", "ct-lowdose-lite", "--json"]
-    result = subprocess.run(
-        [*call, "--size", "64", "--slices", "2", "--rounds", "1"], capture_output=True, text=True, check=True
-    )
+    call += ["--size", "64", "--slices", "2", "--rounds", "1", "--record", str(history)]
+    result = subprocess.run(call, capture_output=True, text=True, check=True)
     document = json.loads(result.stdout)
     assert document["schema"] == bench.SCHEMA
+    assert json.loads(history.read_text()) == document
     engines = [row["engine"] for row in document["network"]]
     assert engines[:2] == ["reference", "eager"]
     for row in document["network"]:

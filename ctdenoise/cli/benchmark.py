@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,10 +18,15 @@ def benchmark(
     size: Annotated[list[int] | None, typer.Option(min=64, help="Matrix; repeatable; 512 if not given.")] = None,
     slices: Annotated[list[int] | None, typer.Option(min=1, help="Of a series; repeatable; 20 if not given.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Slices that each engine is timed on, in turns.")] = 5,
+    history: Annotated[
+        Path | None,
+        typer.Option("--record", help="Add the measurement to this file, a JSON line for each: a history of speed."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how fast it is here, beside the reference implementation's order of operations."""
     from ctdenoise.benchmark import benchmark as measure
+    from ctdenoise.benchmark import record
     from ctdenoise.models import zoo
 
     models = model or [name for name in zoo.available() if zoo.describe(name).hu_range]
@@ -32,6 +38,8 @@ def benchmark(
         rounds=rounds,
         say=lambda text: print(f"{text} …", file=sys.stderr),
     )
+    if history:
+        record(document, history)
     if as_json:
         print_json(document)
     else:

@@ -21,7 +21,10 @@ NameArgument = Annotated[
 @app.command("list")
 def datasets_list(as_json: JsonOption = False) -> None:
     """List the data sets that have a card."""
-    titles = {n: json.loads((resource("datasets", n) / "dataset.json").read_text())["title"] for n in names("datasets")}
+    titles = {
+        n: json.loads((resource("datasets", n) / "dataset.json").read_text(encoding="utf-8"))["title"]
+        for n in names("datasets")
+    }
     if as_json:
         print_json([{"name": name, "title": title} for name, title in titles.items()])
         return

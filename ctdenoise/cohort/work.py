@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import logging
 import os
@@ -173,10 +174,12 @@ class _Scratch:
 
     @classmethod
     def of(cls, series: PlannedSeries, state: SeriesState, settings: WorkSettings) -> _Scratch:
-        base = (settings.scratch or Path(tempfile.gettempdir())) / f"ctdenoise-cohort-{os.getuid()}"
+        user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()  # Windows has names and no numbers
+        base = (settings.scratch or Path(tempfile.gettempdir())) / f"ctdenoise-cohort-{user}"
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = base.lstat()
-        if status.st_uid != os.getuid() or status.st_mode & 0o077 or base.is_symlink():
+        shared = hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o077)
+        if shared or base.is_symlink():
             raise InputError("expected a folder that only you can read and write", path=base, hint="use --scratch")
         output = hashlib.sha256(os.fsencode(state.result.resolve())).hexdigest()
         return cls(base / f"{series.id}-{output[:12]}")

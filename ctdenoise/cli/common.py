@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from ctdenoise.cli.dicomweb import Stored
     from ctdenoise.inference.results import Progress, RunResult, SeriesResult
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -81,8 +83,8 @@ def show_progress(as_json: bool) -> Iterator[Progress]:
         yield Shown()
 
 
-def print_outcome(outcome: RunResult, as_json: bool) -> typer.Exit:
-    """Print what became of a run, and return the exit of the command."""
+def print_outcome(outcome: RunResult, as_json: bool, stored: Stored | None = None) -> typer.Exit:
+    """Print what became of a run and of storing its results, and return the exit of the command."""
     skipped = [(s.name, s) for s in outcome.skipped]
     if as_json:
         print_json(
@@ -91,13 +93,18 @@ def print_outcome(outcome: RunResult, as_json: bool) -> typer.Exit:
                     {"folder": str(r.folder), "written": r.written, **r.manifest.document()} for r in outcome.results
                 ],
                 "skipped": [{"file": name, "reason": s.reason, "failed": s.failed} for name, s in skipped],
+                **({"stored": asdict(stored)} if stored else {}),
             }
         )
     else:
         for result in outcome.results:
             _print_result(result)
         print_skipped([(name, s.reason) for name, s in skipped])
-    return typer.Exit(1 if outcome.failed else 0)
+    if stored and not as_json:
+        print(f"{stored.url}: {stored.images} images stored")
+    if stored and stored.problem:
+        print(f"ctdenoise: {stored.url}: {stored.problem}; the same command tries again", file=sys.stderr)
+    return typer.Exit(1 if outcome.failed or (stored and stored.problem) else 0)
 
 
 def print_skipped(skipped: Sequence[tuple[str, str]], *, everything: bool = False) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctdenoise.cli.common import EngineName, JsonOption, interrupted, print_outcome, show_progress
+from ctdenoise.cli.dicomweb import FromOption, StudyOption, ToOption, check_usage, input_folder, store_results
 from ctdenoise.errors import InputError
 from ctdenoise.io.transfer_syntax import TransferSyntax
 
@@ -33,14 +34,14 @@ AUTO_ENGINE = EngineName("auto")
 
 
 def run(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.", rich_help_panel=_OUTPUT)],
     source: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             metavar="INPUT",
             help="DICOM file, folder, zip or DICOMDIR; NIfTI, NRRD or MetaImage volume; photographs.",
         ),
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.", rich_help_panel=_OUTPUT)],
+    ] = None,
     model: ModelOption = "ct-lowdose",
     strength: Annotated[
         str,
@@ -113,6 +114,9 @@ def run(
             rich_help_panel=_DICOM,
         ),
     ] = False,
+    from_service: FromOption = None,
+    study: StudyOption = None,
+    to_service: ToOption = None,
     device: DeviceOption = "auto",
     engine: EngineOption = AUTO_ENGINE,
     batch_size: Annotated[
@@ -124,6 +128,7 @@ def run(
 
     A run that was cut off continues when it is started again.
     """
+    check_usage(source, from_service, study, to_service)
     deidentification = _deidentification(
         deidentify,
         patient_id=patient_id,
@@ -146,15 +151,18 @@ def run(
     )
     denoiser = load_denoiser(model, device=device, engine=engine.value, batch_size=batch_size, full_field=full_field)
     try:
-        with show_progress(as_json) as progress:
+        with (
+            show_progress(as_json) as progress,
+            input_folder(source, from_service, study, series, progress) as folder,
+        ):
             outcome = denoise(
-                source, output, model=denoiser, options=options, progress=progress, on_result=_report_writer(report)
+                folder, output, model=denoiser, options=options, progress=progress, on_result=_report_writer(report)
             )
     except InputError as error:
         raise _without_names(error, output, deidentification) from None
     except KeyboardInterrupt:
         raise interrupted() from None
-    raise print_outcome(outcome, as_json)
+    raise print_outcome(outcome, as_json, store_results(outcome, to_service) if to_service else None)
 
 
 def _report_writer(wanted: bool) -> ResultHandler | None:

@@ -8,7 +8,11 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from ctdenoise.errors import InputError
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 #: Image sizes that torch.compile may compile a network for.
@@ -54,6 +58,22 @@ def configure_container(work: Path) -> None:
         work.mkdir(parents=True, exist_ok=True)
         os.environ["TMPDIR"] = tempfile.tempdir = str(work)
     configure_torch()
+
+
+@contextmanager
+def needs_extra(name: str) -> Iterator[None]:
+    """Say which extra is missing where a package cannot be imported.
+
+    Raises
+    ------
+    InputError
+        In place of ModuleNotFoundError.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        hint = f"pip install 'ctdenoise[{name}]'"
+        raise InputError(f"expected the Python package {error.name}, found none", hint=hint) from error
 
 
 def configure_node(partial: Path) -> None:

@@ -45,9 +45,11 @@ def serve(
     if check:
         print(f"{settings}: {len(loaded.rules)} rules, {len(loaded.destinations)} destinations")
         return
-    from ctdenoise.cli.process import configure_node, configure_worker
+    from ctdenoise.cli.process import configure_node, configure_worker, needs_extra
     from ctdenoise.cohort.stopping import StopOnSignals
-    from ctdenoise.service.node import Node, retry_failed
+
+    with needs_extra("node"):
+        from ctdenoise.service.node import Node, retry_failed
     from ctdenoise.service.spool import Spool
 
     if retry:

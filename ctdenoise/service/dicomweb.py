@@ -6,17 +6,37 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pydicom import Dataset, dcmread
 
 from ctdenoise.errors import InputError
+from ctdenoise.io.dicom import write_slice
 from ctdenoise.service.transport import Sent
 
 if TYPE_CHECKING:
     from dicomweb_client.web import DICOMwebClient
 
+PREFIX = "dicomweb:"
 #: Files in one request.
 _AT_ONCE = 8
+
+
+def service_url(text: str) -> str:
+    """Return the address of a service that is written as ``dicomweb:URL``.
+
+    Raises
+    ------
+    InputError
+        If it is none, or has a user name or password, which would be logged.
+    """
+    url = text.removeprefix(PREFIX)
+    parts = urlsplit(url)
+    if not text.startswith(PREFIX) or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError(f"expected {PREFIX} and the http or https address of a service, found another text")
+    if parts.username is not None or parts.password is not None:
+        raise InputError("expected an address without user name and password", hint="give a token in the environment")
+    return url.rstrip("/")
 
 
 def connect(url: str, token_variable: str | None, timeout_s: float) -> DICOMwebClient:
@@ -44,7 +64,60 @@ def connect(url: str, token_variable: str | None, timeout_s: float) -> DICOMwebC
         if not token:
             raise InputError(f"expected a token in the environment variable {token_variable}, found none")
         headers["Authorization"] = f"Bearer {token}"
-    return DICOMwebClient(url, headers=headers, timeout=timeout_s)
+    client = DICOMwebClient(url, headers=headers, timeout=timeout_s)
+    client.set_http_retry_params(retry=False)  # who calls decides when to try again
+    return client
+
+
+def retrieve_study(client: DICOMwebClient, study: str, series: str | None, folder: Path) -> int:
+    """Retrieve the CT images of a study, as they are stored.
+
+    Parameters
+    ----------
+    client
+        From :func:`connect`.
+    study
+        Study Instance UID.
+    series
+        Series Instance UID; None for all CT series.
+    folder
+        Gets a file for each image, named by numbers.
+
+    Returns
+    -------
+    int
+        How many.
+
+    Raises
+    ------
+    InputError
+        If the service does not answer as it should, or there is none.
+    OSError
+        If a file cannot be written.
+    """
+    from requests import RequestException
+
+    count = 0
+    try:
+        chosen = [series] if series else _ct_series(client, study)
+        for uid in chosen:
+            for image in client.iter_series(study, uid, media_types=(("application/dicom", "*"),)):
+                count += 1
+                write_slice(image, folder / f"{count:06d}.dcm")
+    except RequestException as error:  # its text holds UIDs
+        status = getattr(error.response, "status_code", None)
+        found = f"HTTP status {status}" if status else f"no answer ({type(error).__name__})"
+        raise InputError(f"DICOMweb: expected the images of the study, found {found}") from error
+    except ValueError as error:  # of the client, on UIDs and answers
+        raise InputError(f"DICOMweb: expected UIDs and images, found others ({type(error).__name__})") from error
+    if not count:
+        raise InputError("DICOMweb: expected CT images in the study, found none")
+    return count
+
+
+def _ct_series(client: DICOMwebClient, study: str) -> list[str]:
+    found = client.search_for_series(study, search_filters={"Modality": "CT"}, get_remaining=True)
+    return sorted({str(item["0020000E"]["Value"][0]) for item in found})
 
 
 class StowTransport:

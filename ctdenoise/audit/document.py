@@ -109,6 +109,17 @@ class Summary(Record):
     bias: dict[str, Interval]
 
 
+class Recommendation(Record):
+    """The highest strength at which the audit passes."""
+
+    strength: float = Field(description="A strength, or a share of what the tool changed.")
+    of: Literal["strength", "share"] = Field(
+        description="share where the strength that the derived series was made with is unknown."
+    )
+    slices: int = Field(description="Slices it was tried on: evenly spread ones and those with the largest changes.")
+    sentence: str
+
+
 class Audit(Record):
     """What was changed in a series, and whether it can be trusted."""
 
@@ -122,6 +133,7 @@ class Audit(Record):
     pixel_mm_assumed: bool
     slices_in_series: int
     unmatched: int = Field(description="Slices of the source without a derived one.")
+    recommendation: Recommendation | None
     noise: NoiseInfo
     summary: Summary
     slices: list[SliceAudit]

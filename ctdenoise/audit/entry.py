@@ -9,11 +9,16 @@ from pathlib import Path
 
 from ctdenoise.audit.document import Audit
 from ctdenoise.audit.page import PAGE, write_page
+from ctdenoise.audit.recommendation import chosen_indices, recommend
 from ctdenoise.audit.series_audit import DERIVED, SOURCE, audit_series, series_noise
+from ctdenoise.audit.slice_audit import SeriesNoise
+from ctdenoise.audit.wording import paragraph
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import AlignedStacks, align
 from ctdenoise.evaluation.stacks import open_stack
 from ctdenoise.files import write_whole
+from ctdenoise.inference.file_run import manifest_path
+from ctdenoise.inference.manifest import MANIFEST, read_manifest
 from ctdenoise.io.dicom.archive import opened
 
 AUDIT = "audit.json"
@@ -42,21 +47,63 @@ def audit(
         paths = {SOURCE: source, DERIVED: derived}
         roots = {name: archives.enter_context(opened(path)).root for name, path in paths.items()}
         aligned = align({name: open_stack(root) for name, root in roots.items()})
-        return audit_aligned(aligned, output, on_start=on_start)
+        manifest = read_manifest(_manifest_path(roots[DERIVED]))
+        strength = manifest.strength if manifest else None
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot be written: {error.strerror or error}", path=output) from error
+        return audit_aligned(aligned, document=output / AUDIT, page=output / PAGE, strength=strength, on_start=on_start)
 
 
 def audit_aligned(
-    aligned: AlignedStacks, output: Path, *, on_start: Callable[[int], Callable[[], None] | None] | None = None
+    aligned: AlignedStacks,
+    *,
+    document: Path,
+    page: Path,
+    strength: float | None,
+    on_start: Callable[[int], Callable[[], None] | None] | None = None,
 ) -> Audit:
-    """Audit stacks named ``source`` and ``derived`` as :func:`audit` does."""
+    """Audit stacks named ``source`` and ``derived``.
+
+    Parameters
+    ----------
+    aligned
+        The stacks.
+    document, page
+        Files to write.
+    strength
+        That the derived series was made with; None where it is unknown.
+    on_start
+        As in :func:`audit`.
+
+    Raises
+    ------
+    InputError
+        If a slice cannot be read, or a file cannot be written.
+    """
     advance = on_start(len(aligned)) if on_start else None
     noise = series_noise(aligned)
-    result = audit_series(aligned, noise, advance=advance)
-    document = json.dumps(result.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
+    result = _with_recommendation(audit_series(aligned, noise, advance=advance), aligned, noise, strength)
+    text = json.dumps(result.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        write_whole(output / AUDIT, document + "\n")
-        write_page(result, aligned, noise, output / PAGE)
+        write_whole(document, text + "\n")
+        write_page(result, aligned, noise, page)
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", path=error.filename or output) from error
+        raise InputError(f"cannot be written: {error.strerror or error}", path=error.filename or document) from error
     return result
+
+
+def _with_recommendation(result: Audit, aligned: AlignedStacks, noise: SeriesNoise, strength: float | None) -> Audit:
+    """Return the audit with the highest strength that passes, and with its paragraph."""
+    if result.slices and strength != 0:
+        indices = {aligned.label(i): i for i in range(len(aligned))}
+        labels = [result.slices[i].label for i in chosen_indices(result.slices)]
+        images = [(label, aligned.read(indices[label])) for label in labels]
+        slices = [(label, image[SOURCE], image[DERIVED]) for label, image in images]
+        result = result.model_copy(update={"recommendation": recommend(slices, noise, strength=strength)})
+    return result.model_copy(update={"paragraph": paragraph(result)})
+
+
+def _manifest_path(derived: Path) -> Path:
+    return derived / MANIFEST if derived.is_dir() else manifest_path(derived)

@@ -13,7 +13,7 @@ from ctdenoise.audit.noise_model import NoiseModel, measure_noise_model
 from ctdenoise.audit.null import simulate_null
 from ctdenoise.audit.slice_audit import SeriesNoise, audit_slice
 from ctdenoise.audit.verdict import reasons, verdict
-from ctdenoise.audit.wording import paragraph, sentence
+from ctdenoise.audit.wording import sentence
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import AlignedStacks
 from ctdenoise.noise.measure import REGION_SIZE, evenly_spread
@@ -24,7 +24,7 @@ SOURCE, DERIVED = "source", "derived"
 #: Slices that noise is measured in.
 _NOISE_SLICES = 12
 #: Pixel spacing that is assumed where it is unknown, mm.
-_ASSUMED_PIXEL_MM = 0.7
+ASSUMED_PIXEL_MM = 0.7
 #: Side of the blocks that slices are averaged over to be compared with their neighbours, pixels.
 _COARSE = 4
 #: A derived slice belongs to a neighbour whose mean square difference is less than this share of that to its own.
@@ -91,14 +91,14 @@ def series_noise(aligned: AlignedStacks) -> SeriesNoise:
     if aligned.base.is_photograph:
         raise InputError("expected CT images in HU, found photographs", path=aligned.base.path)
     sample = [aligned.read(index)[SOURCE] for index in evenly_spread(len(aligned), _NOISE_SLICES)]
-    model = measure_noise_model(sample, aligned.base.pixel_spacing_mm or _ASSUMED_PIXEL_MM)
+    model = measure_noise_model(sample, aligned.base.pixel_spacing_mm or ASSUMED_PIXEL_MM)
     return SeriesNoise(model, simulate_null(model))
 
 
 def _document(aligned: AlignedStacks, noise: NoiseModel, slices: Sequence[SliceAudit]) -> Audit:
     summary = summarise(slices)
     found = reasons(slices, summary)
-    audit = Audit(
+    return Audit(
         version=__version__,
         verdict=verdict(found),
         reasons=found,
@@ -108,6 +108,7 @@ def _document(aligned: AlignedStacks, noise: NoiseModel, slices: Sequence[SliceA
         pixel_mm_assumed=aligned.base.pixel_spacing_mm is None,
         slices_in_series=len(aligned.base.slices),
         unmatched=aligned.unmatched,
+        recommendation=None,
         noise=NoiseInfo(
             std_hu=noise.std,
             mean_frequency_per_mm=_mean_frequency(noise),
@@ -116,7 +117,6 @@ def _document(aligned: AlignedStacks, noise: NoiseModel, slices: Sequence[SliceA
         summary=summary,
         slices=list(slices),
     )
-    return audit.model_copy(update={"paragraph": paragraph(audit)})
 
 
 def summarise(slices: Sequence[SliceAudit]) -> Summary:

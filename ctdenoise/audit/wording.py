@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from ctdenoise.audit.document import Audit, Interval, Reason
 
-_KINDS = {
+#: What each kind of reason means, in words.
+KINDS = {
     "structure_removed": "structure was removed that noise does not explain",
     "structure_added": "structure was added that the source does not support",
     "blurred": "fine structures lost contrast",
@@ -25,7 +26,7 @@ def sentence(reasons: Sequence[Reason], slices: int) -> str:
         return f"Pass: in {_slices(slices)}, nothing was removed or added beyond what the noise of this scan explains."
     failed = any(reason.severity == "fail" for reason in reasons)
     decisive = [reason for reason in reasons if (reason.severity == "fail") == failed]
-    what = list(dict.fromkeys(_KINDS[reason.kind] for reason in decisive))
+    what = list(dict.fromkeys(KINDS[reason.kind] for reason in decisive))
     return f"{'Fail' if failed else 'Caution'}: {', '.join(what)} ({_slices(slices)} audited)."
 
 
@@ -51,6 +52,8 @@ def paragraph(audit: Audit) -> str:
         removed = max(one.removed.z for one in audit.slices)
         added = max(one.added.z for one in audit.slices)
         parts.append(f"The largest local differences had z = {removed:.1f} (removed) and {added:.1f} (added).")
+    if audit.recommendation:
+        parts.append(audit.recommendation.sentence)
     parts.append(f"Verdict: {audit.verdict}. Square brackets are 95 % intervals.")
     return " ".join(parts)
 

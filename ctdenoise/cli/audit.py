@@ -49,4 +49,6 @@ def print_audit(result: Audit, output: Path) -> None:
     for reason in result.reasons:
         where = f" Slices: {'; '.join(reason.slices)}." if reason.slices else ""
         print(f"{reason.severity}: {reason.text}{where}")
+    if result.recommendation:
+        print(result.recommendation.sentence)
     print(output / "audit.html")

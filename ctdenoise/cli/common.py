@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from ctdenoise.cli.dicomweb import Stored
+    from ctdenoise.inference.manifest import Manifest
     from ctdenoise.inference.results import Progress, RunResult, SeriesResult
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -125,6 +126,7 @@ def _print_result(result: SeriesResult) -> None:
     where = folder / manifest.derived.file if manifest.derived.file else folder
     if result.written == 0 and manifest.status == "complete":
         print(f"{where}: all {done} slices were there already; --overwrite writes them again")
+        _print_audit(where, manifest)
         return
     if manifest.beside:
         others = ", ".join(manifest.beside)
@@ -141,5 +143,11 @@ def _print_result(result: SeriesResult) -> None:
         print(f"{where}: {manifest.lossy} slices were compressed with loss before")
     if manifest.syntax_replaced:
         print(f"{where}: {manifest.syntax_replaced} slices are explicit little endian: their source's cannot be kept")
+    _print_audit(where, manifest)
     for failure in manifest.failed:
         print(f"ctdenoise: {failure.file}: {failure.reason}", file=sys.stderr)
+
+
+def _print_audit(where: Path, manifest: Manifest) -> None:
+    if manifest.audit:
+        print(f"{where}: {manifest.audit.sentence}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +14,10 @@ from ctdenoise.errors import InputError
 from ctdenoise.io.transfer_syntax import TransferSyntax
 
 if TYPE_CHECKING:
-    from ctdenoise.inference import Denoiser
-    from ctdenoise.inference.results import ResultHandler
+    from ctdenoise.inference import Denoiser, RunOptions
+    from ctdenoise.inference.results import Progress, ResultHandler, RunResult, SeriesResult
     from ctdenoise.io.dicom.deidentify import Deidentification
+    from ctdenoise.io.dicom.discover import Series, Skipped
 
 _MODEL, _OUTPUT, _DICOM, _SPEED = "Model", "Output", "DICOM", "Speed"
 
@@ -46,7 +48,8 @@ def run(
     strength: Annotated[
         str,
         typer.Option(
-            help="From 0 (source) to 1 (network output); auto leaves about the noise of a full-dose scan.",
+            help="From 0 (source) to 1 (network output); auto leaves about the noise of a full-dose scan; audited is "
+            "the highest whose audit passes.",
             rich_help_panel=_MODEL,
         ),
     ] = "auto",
@@ -61,6 +64,22 @@ def run(
     report: Annotated[
         bool,
         typer.Option("--report/--no-report", help="Write report.html with each result.", rich_help_panel=_OUTPUT),
+    ] = False,
+    audit: Annotated[
+        bool,
+        typer.Option(
+            "--audit",
+            help="Audit each result: audit.html, audit.json, the verdict in the manifest.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
+    save_residual: Annotated[
+        bool,
+        typer.Option(
+            "--save-residual",
+            help="Also write what was removed, as a derived series of its own.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = False,
     overwrite: Annotated[
         bool,
@@ -136,7 +155,10 @@ def run(
         key=pseudonym_key,
         shift_dates=shift_dates,
     )
-    chosen_strength = parse_strength(strength)
+    audited = strength == "audited"
+    chosen_strength = None if audited else parse_strength(strength)
+    if save_residual and random_uids:
+        raise typer.BadParameter("--save-residual: cannot be used with --random-uids, which leave nothing to match by")
     from ctdenoise.inference import RunOptions, denoise
 
     options = RunOptions(
@@ -155,22 +177,70 @@ def run(
             show_progress(as_json) as progress,
             input_folder(source, from_service, study, series, progress) as folder,
         ):
-            outcome = denoise(
-                folder, output, model=denoiser, options=options, progress=progress, on_result=_report_writer(report)
-            )
+            handlers = _Handlers()
+            if save_residual:
+                handlers.save_residual(output, options, progress)
+            if audit:
+                handlers.audit()
+            if report:
+                handlers.report()
+            do = _denoise_audited if audited else denoise
+            outcome = do(folder, output, model=denoiser, options=options, progress=progress, on_result=handlers)
     except InputError as error:
         raise _without_names(error, output, deidentification) from None
     except KeyboardInterrupt:
         raise interrupted() from None
+    outcome = replace(outcome, results=[*outcome.results, *handlers.residuals])
     raise print_outcome(outcome, as_json, store_results(outcome, to_service) if to_service else None)
 
 
-def _report_writer(wanted: bool) -> ResultHandler | None:
-    if not wanted:
-        return None
-    from ctdenoise.evaluation.run_report import write_run_report
+class _Handlers:
+    """What is done with each result; see :class:`~ctdenoise.inference.results.ResultHandler`."""
 
-    return write_run_report
+    def __init__(self) -> None:
+        self._handlers: list[ResultHandler] = []
+        self.residuals: list[SeriesResult] = []
+
+    def save_residual(self, output: Path, options: RunOptions, progress: Progress) -> None:
+        """Write what was removed as a series."""
+        from ctdenoise.audit.residual import ResidualWriter
+
+        self._handlers.append(ResidualWriter(output, options, progress, self.residuals))
+
+    def audit(self) -> None:
+        """Audit the result."""
+        from ctdenoise.audit.run_audit import write_run_audit
+
+        self._handlers.append(write_run_audit)
+
+    def report(self) -> None:
+        """Write a report."""
+        from ctdenoise.evaluation.run_report import write_run_report
+
+        self._handlers.append(write_run_report)
+
+    def __call__(self, result: SeriesResult, source: Series | Path, input_path: Path) -> list[Skipped]:
+        """Do it, and return what could not be done."""
+        return [note for handler in self._handlers for note in handler(result, source, input_path)]
+
+
+def _denoise_audited(
+    source: Path,
+    output: Path,
+    *,
+    model: Denoiser,
+    options: RunOptions,
+    progress: Progress,
+    on_result: ResultHandler,
+) -> RunResult:
+    """Denoise with the highest strength whose audit passes."""
+    from ctdenoise.audit.audited_strength import AuditedDenoisingRequest
+    from ctdenoise.inference import apply_operation
+    from ctdenoise.inference.denoising import require_model_for
+
+    require_model_for(model, photographs=False)
+    request = AuditedDenoisingRequest(model)
+    return apply_operation(request, source, output, options=options, progress=progress, on_result=on_result)
 
 
 def parse_strength(text: str) -> float | None:
@@ -180,7 +250,7 @@ def parse_strength(text: str) -> float | None:
     except ValueError:
         value = -1.0
     if value is not None and not 0 <= value <= 1:
-        raise typer.BadParameter(f"--strength: expected auto or a number from 0 to 1, found {text}")
+        raise typer.BadParameter(f"--strength: expected auto, audited or a number from 0 to 1, found {text}")
     return value
 
 

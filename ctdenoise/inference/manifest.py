@@ -98,6 +98,16 @@ class OperationEntry(_Entry):
         )
 
 
+class AuditEntry(_Entry):
+    """The audit of a result against its source, made after the run."""
+
+    verdict: Literal["pass", "caution", "fail"]
+    sentence: str = Field(description="The verdict in one sentence.")
+    reasons: list[str] = Field(default_factory=list, description="Why it is not a pass, each with its severity.")
+    slices: int = Field(description="Slices that were audited.")
+    file: str = Field(description="Name of the audit's JSON document in the output folder.")
+
+
 class Manifest(_Entry):
     """A run: its input, operation, options and results."""
 
@@ -119,6 +129,7 @@ class Manifest(_Entry):
     lossy: int = 0
     syntax_replaced: int = 0
     seconds: float = 0.0
+    audit: AuditEntry | None = Field(default=None, description="With --audit only.")
 
     @property
     def strength(self) -> float | None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom.uid import generate_uid
 from scipy.ndimage import gaussian_filter
 
 from ctdenoise.audit.noise_model import NoiseModel, measure_noise_model
+from ctdenoise.io.dicom import write_slice
+from ctdenoise.io.dicom.create import NewSeries
 
 PIXEL_MM = 0.8
 Slices = list[NDArray[np.float32]]
@@ -54,3 +60,26 @@ def noisy(clean: Slices) -> Slices:
 @pytest.fixture(scope="session")
 def model(noisy: Slices) -> NoiseModel:
     return measure_noise_model(noisy, PIXEL_MM)
+
+
+@pytest.fixture
+def series(tmp_path: Path, noisy: Slices) -> Path:
+    """Return a folder with the noisy slices as a DICOM series."""
+    folder = tmp_path / "series"
+    folder.mkdir()
+    new = NewSeries(
+        patient="SECRET^NAME",
+        body_part="CHEST",
+        study_uid=generate_uid(),
+        frame_of_reference_uid=generate_uid(),
+        uid=generate_uid(),
+        number=4,
+        description="Chest",
+        pixel_mm=PIXEL_MM,
+        spacing_mm=2.5,
+        kernel="B30f",
+        time=datetime(2026, 1, 2, 3, 4, 5),
+    )
+    for index, image in enumerate(noisy):
+        write_slice(new.slice(index, image), folder / f"IMG{index}")
+    return folder

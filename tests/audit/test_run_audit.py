@@ -1,0 +1,108 @@
+"""The audit and the residual of a run."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from typer.testing import CliRunner
+
+from ctdenoise.audit.audited_strength import AuditedDenoisingRequest
+from ctdenoise.audit.null import simulate_null
+from ctdenoise.audit.recommendation import recommend
+from ctdenoise.audit.residual import ResidualWriter
+from ctdenoise.audit.run_audit import write_run_audit
+from ctdenoise.audit.slice_audit import SeriesNoise
+from ctdenoise.cli import app
+from ctdenoise.inference import Denoiser, RunOptions, apply_operation, denoise
+from ctdenoise.inference.manifest import read_manifest
+from ctdenoise.inference.results import LoggedProgress
+from ctdenoise.io.dicom import read_slice
+
+
+class Blur(torch.nn.Module):
+    """A mean over 5 × 5 pixels, which takes anatomy away."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(image, 5, 1, 2, count_include_pad=False)
+
+
+class Sharpen(torch.nn.Module):
+    """Adds an unsharp mask."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image + 0.2 * (image - torch.nn.functional.avg_pool2d(image, 3, 1, 1, count_include_pad=False))
+
+
+def test_the_verdict_is_in_the_manifest_and_the_residual_is_a_series(series, tmp_path):
+    options = RunOptions(strength=1.0)
+    residual = ResidualWriter(tmp_path / "out", options, LoggedProgress())
+
+    def handle(result, source, path):
+        return [*residual(result, source, path), *write_run_audit(result, source, path)]
+
+    outcome = denoise(series, tmp_path / "out", model=Denoiser(Blur()), options=options, on_result=handle)
+    (result,), (removed,) = outcome.results, residual.results
+    assert not outcome.failed
+    manifest = read_manifest(result.folder / "manifest.json")
+    assert manifest.audit.verdict == "fail"
+    assert any("Fine structures" in reason for reason in manifest.audit.reasons)
+    audit = json.loads((result.folder / manifest.audit.file).read_text())
+    assert audit["verdict"] == "fail"
+    assert audit["recommendation"]["of"] == "strength"
+    assert audit["recommendation"]["strength"] < 1
+
+    for record, other in zip(manifest.slices, removed.manifest.slices, strict=True):
+        source = next(
+            one for one in map(read_slice, series.iterdir()) if one.dataset.SOPInstanceUID == record.source_uid
+        )
+        derived, difference = (read_slice(r.folder / f.file) for r, f in ((result, record), (removed, other)))
+        assert np.array_equal(source.hu - derived.hu, difference.hu)
+        assert difference.dataset.SeriesInstanceUID not in (
+            source.dataset.SeriesInstanceUID,
+            manifest.derived.series_uid,
+        )
+        assert difference.dataset.SOPInstanceUID != derived.dataset.SOPInstanceUID
+        assert difference.dataset.SeriesDescription.endswith("removed noise, not for diagnostic use")
+
+
+def test_a_second_run_keeps_audit_and_residual(series, tmp_path):
+    arguments = ["run", series, "-o", tmp_path / "out", "--model", "ct-lowdose-lite", "--engine", "eager"]
+    arguments += ["--strength", "0.5", "--audit", "--save-residual", "--json"]
+    first = CliRunner().invoke(app, list(map(str, arguments)))
+    assert first.exit_code == 0, first.output
+    second = CliRunner().invoke(app, list(map(str, arguments)))
+    assert second.exit_code == 0, second.output
+    derived, residual = json.loads(second.stdout)["series"]
+    assert (derived["written"], residual["written"]) == (0, 0)
+    assert derived["audit"]["verdict"] == "pass"
+    assert derived["audit"] == json.loads(first.stdout)["series"][0]["audit"]
+
+
+def test_the_recommended_strength_is_the_highest_that_passes(noisy, model):
+    noise = SeriesNoise(model, simulate_null(model))
+    slices = [(str(i), one, gaussian_filter(one, 0.9)) for i, one in enumerate(noisy[:1])]
+    found = recommend(slices, noise)
+    assert 0 < found.strength < 0.6
+    assert found.sentence.startswith(f"Use at most strength {found.strength:g}: at ")
+    # Of a result that was made with half the strength, twice as much is recommended.
+    halves = [(label, source, (source + derived) / 2) for label, source, derived in slices]
+    assert recommend(halves, noise, strength=0.5).strength == pytest.approx(found.strength)
+    assert recommend(halves, noise, strength=None).of == "share"
+
+
+def test_strength_audited_is_resolved_for_the_series(series, tmp_path):
+    request = AuditedDenoisingRequest(Denoiser(Sharpen()))
+    (result,) = apply_operation(request, series, tmp_path / "out").results
+    assert result.manifest.request["operation"]["strength"] == "audited"
+    assert 0 < result.manifest.strength < 1
+    assert result.manifest.operation.measured["audited"]["strength"] == result.manifest.strength
+
+
+def test_a_residual_needs_uids_that_can_be_matched(tmp_path):
+    done = CliRunner().invoke(app, ["run", "x", "-o", str(tmp_path), "--save-residual", "--random-uids"])
+    assert done.exit_code == 2
+    assert "--save-residual: cannot be used with --random-uids" in " ".join(done.output.replace("│", " ").split())

@@ -24,7 +24,7 @@ FLOORS = [
     {"evaluation"},
     {"audit"},
     {"demo", "benchmark"},
-    {"cohort", "container", "service"},
+    {"cohort", "container", "integrations", "service"},
     {"cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -115,7 +115,8 @@ def section_items(data: Datalist, section: str) -> list[Item]:
         return data[section]
     present = ", ".join(f"{name} ({len(items)})" for name, items in data.items() if items) or "none"
     raise InputError(
-        f"expected images in the section {section} of the data set, found none; sections with images: {present}"
+        f"expected images in the section {section} of the data set, found none; sections with images: {present}",
+        hint="a training needs at least two patients or two images; see ctdenoise datasets show",
     )
 
 

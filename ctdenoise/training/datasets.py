@@ -97,25 +97,17 @@ def load_data(
     Raises
     ------
     InputError
-        If there are no items for training or validation, or a held-out patient is among those for training.
+        If the files are not those of the data set, or a held-out patient is among those for training.
     """
     if datalist is None:
         data = prepare(dataset, dataset_dir, validation=validation)
-        origin = Path(dataset_dir)
     else:
         origin = Path(datalist)
         try:
             data = json.loads(origin.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"expected a datalist, found: {error}", path=origin) from error
-    for section in ("training", "validation"):
-        if not data.get(section):
-            raise InputError(
-                f"expected items under {section}, found none",
-                path=origin,
-                hint="a data set needs at least two patients or two images; see ctdenoise datasets show",
-            )
-    refuse_held_out(data["training"])
+    refuse_held_out(data.get("training", []))
     return data
 
 

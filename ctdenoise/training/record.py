@@ -116,16 +116,17 @@ def fingerprint(data: Datalist) -> dict[str, Any]:
         the folder that all are in, their sizes, and the content of 16 of them.
     """
     sections = ("training", "validation")
-    paths = [path for section in sections for item in data[section] for path in sorted(set(item_paths(item)))]
+    items = {section: data.get(section, []) for section in sections}
+    paths = [path for listed in items.values() for item in listed for path in item_paths(item)]
     root = os.path.commonpath([str(Path(path).parent) for path in paths]) if paths else ""
     digest = hashlib.sha256()
-    for section in sections:
-        for item in data[section]:
+    for section, listed in items.items():
+        for item in listed:
             digest.update(json.dumps([section, *_file_entries(item, root)]).encode())
     for index in evenly_spread(len(paths), _READ_FILES):
         with Path(paths[index]).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    return {**{section: len(data[section]) for section in sections}, "sha256": digest.hexdigest()}
+    return {**{section: len(listed) for section, listed in items.items()}, "sha256": digest.hexdigest()}
 
 
 def _file_entries(item: Item, root: str) -> list[tuple[str, int]]:

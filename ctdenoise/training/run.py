@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import traceback
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fire.parser import DefaultParseValue
 
 from ctdenoise.errors import InputError
-from ctdenoise.training.configuration import config_files, merged_configuration
+from ctdenoise.training.configuration import merged_configuration
 from ctdenoise.training.resources import resource
 
 _PACKAGE = Path(__file__).parent.parent
@@ -71,19 +73,23 @@ def run_pipeline(pipeline: str, configs: Sequence[str], overrides: Mapping[str, 
         raise InputError("training needs TensorBoard, found none", hint="pip install 'ctdenoise[train]'")
     folder = resource("pipelines", pipeline)
     names = [*configs, *(["multi_gpu_train"] if int(os.environ.get("WORLD_SIZE", "1")) > 1 else [])]
-    files = config_files(pipeline, names)
-    check_options(merged_configuration(pipeline, *names), overrides)
+    configuration = merged_configuration(pipeline, *names)
+    check_options(configuration, overrides)
     values = {"bundle_root": str(folder), "output_dir": f"{pipeline}-training", **overrides}
     if "export" in configs:
         _refuse_other_values(values)
     Path(values["output_dir"]).mkdir(parents=True, exist_ok=True)
     try:
-        run(
-            config_file=[str(file) for file in files],
-            meta_file=str(folder / "configs" / "metadata.json"),
-            logging_file=str(folder / "configs" / "logging.conf"),
-            **values,
-        )
+        with TemporaryDirectory() as written:
+            # MONAI warns of files from several folders.
+            whole = Path(written) / "configuration.json"
+            whole.write_text(json.dumps(configuration), encoding="utf-8")
+            run(
+                config_file=str(whole),
+                meta_file=str(folder / "configs" / "metadata.json"),
+                logging_file=str(folder / "configs" / "logging.conf"),
+                **values,
+            )
     except Exception as error:
         found = _user_error(error)
         if found is None:

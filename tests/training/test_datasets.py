@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from ctdenoise.errors import InputError
+from ctdenoise.training import section_items
 from ctdenoise.training.datasets import load_data, prepare, refuse_held_out, write_datalist
 from ctdenoise.training.resources import names, resource
 from tests.conftest import make_series
@@ -92,8 +93,8 @@ def test_the_real_patients_are_not_those_of_the_challenge(data):
 
 def test_one_patient_is_not_enough_for_training(tmp_path):
     make_series(tmp_path / "a", slices=2)
-    with pytest.raises(InputError, match="expected items under training, found none"):
-        load_data("own-ct", tmp_path)
+    with pytest.raises(InputError, match=r"section training .* found none; sections with images: validation \(2\)"):
+        section_items(load_data("own-ct", tmp_path), "training")
     with pytest.raises(InputError, match="expected the folder of a data set"):
         load_data("own-ct", tmp_path / "nothing")
 

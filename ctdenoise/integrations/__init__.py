@@ -1,0 +1,1 @@
+"""Parts for other programs, each for one program that has to be installed beside ctdenoise."""

@@ -21,6 +21,7 @@ from monai.bundle import (
     create_workflow,
     download_large_files,
     load,
+    trt_export,
     verify_metadata,
     verify_net_in_out,
 )
@@ -32,6 +33,7 @@ from ctdenoise.io.dicom import discover, read_slice
 from ctdenoise.models import NetworkConfig, build_network, zoo
 from ctdenoise.training.bundle import write_bundle
 from ctdenoise.training.configuration import config_files
+from ctdenoise.training.run import parse_overrides
 from tests.conftest import make_series
 from tests.models.test_zoo import DESCRIPTION
 from tests.training.test_bundle import BUNDLES, PIPELINES, SMALL, call, patients, photographs
@@ -251,12 +253,33 @@ def test_a_written_bundle_passes_the_checks_of_the_model_zoo(written):
 def test_documented_exports_agree_with_the_network_at_any_size(written):
     name, folder, network = written
     readme = (folder / "docs/README.md").read_text().replace("\\\n", "")
-    for line in re.findall(r"^python -m monai\.bundle \w+_export .*$", readme, re.MULTILINE):
+    for line in re.findall(r"^python -m monai\.bundle (?!trt)\w+_export .*$", readme, re.MULTILINE):
         call("monai.bundle", *shlex.split(line)[3:], cwd=folder)
     agree(network, torch.jit.load(folder / "models/model.ts"), channels_of(name))
     precision = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     compiled = openvino.Core().compile_model(folder / "models/model.onnx", "CPU", precision)
     agree(network, lambda image: torch.from_numpy(compiled(image.numpy())[0]), channels_of(name))
+
+
+def test_the_documented_tensorrt_export_is_complete_up_to_the_conversion(tmp_path, monkeypatch):
+    """A dry run, as the conversion needs a GPU: MONAI's converter is replaced by one that traces."""
+    network = small_model("ct_lowdose_lite", tmp_path / "model")
+    write_bundle("ct_lowdose_lite", tmp_path / "bundle", model=tmp_path / "model")
+    readme = (tmp_path / "bundle" / "docs" / "README.md").read_text().replace("\\\n", "")
+    (line,) = re.findall(r"^python -m monai\.bundle trt_export .*$", readme, re.MULTILINE)
+    given: dict[str, Any] = {}
+
+    def trace(model: torch.nn.Module, **options: Any) -> Any:
+        given.update(options)
+        return torch.jit.trace(model, torch.zeros(options["input_shape"]))
+
+    monkeypatch.setattr("monai.bundle.scripts.convert_to_trt", trace)
+    monkeypatch.chdir(tmp_path / "bundle")
+    trt_export(**parse_overrides(shlex.split(line)[4:]))
+    assert (given["precision"], given["dynamic_batchsize"]) == ("fp32", [1, 4, 16])
+    image = torch.rand(1, 1, 512, 512)
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.jit.load("models/model_trt.ts")(image), network(image), rtol=0, atol=1e-4)
 
 
 #: Loads the network of a bundle where ctdenoise is not installed.

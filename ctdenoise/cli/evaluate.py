@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +106,17 @@ class _Choices:
         if self.protocol and self.mask is not Mask.NONE:
             raise typer.BadParameter("--mask: expected none, as a protocol measures all pixels")
 
+    def command(self, images: Iterable[str]) -> str:
+        """Return the command with placeholders for paths, which may name a patient."""
+        words = ["ctdenoise evaluate"]
+        for name in images:
+            words.append(f"--{name} {name.upper()}" if name in ("reference", "noisy") else f'--test "{name}=IMAGES"')
+        words += [f"--protocol {self.protocol}"] if self.protocol else []
+        words += [f"--window {window}" for window in self.windows]
+        words += [f"--mask {self.mask}"] if self.mask is not Mask.NONE else []
+        words += [f"--insert {one.row:g},{one.column:g},{one.radius_mm:g}" for one in self.inserts]
+        return " ".join([*words, "-o OUTPUT"])
+
     def measurements(self, *, photograph: bool) -> tuple[Measurement, ...]:
         """Return the windows and metrics to measure."""
         from ctdenoise.evaluation.metrics import default_measurements, photograph_measurements
@@ -152,6 +163,7 @@ def evaluate(
 
 
 def _evaluate(sources: dict[str, Path], choices: _Choices, output: Path, as_json: bool) -> Evaluation:
+    from ctdenoise.evaluation.controls import with_controls
     from ctdenoise.evaluation.evaluate import evaluate as evaluate_images
     from ctdenoise.evaluation.pairing import align
     from ctdenoise.evaluation.results import write_results
@@ -160,7 +172,7 @@ def _evaluate(sources: dict[str, Path], choices: _Choices, output: Path, as_json
 
     with ExitStack() as archives, show_progress(as_json) as progress:
         roots = {name: archives.enter_context(opened(path)).root for name, path in sources.items()}
-        aligned = align({name: open_stack(root) for name, root in roots.items()})
+        aligned = with_controls(align({name: open_stack(root) for name, root in roots.items()}))
         measurements = choices.measurements(photograph=aligned.base.is_photograph)
         if progress:
             progress.start("slices", len(aligned), 0)
@@ -170,6 +182,7 @@ def _evaluate(sources: dict[str, Path], choices: _Choices, output: Path, as_json
             protocol=choices.protocol or DEFAULT_PROTOCOL,
             mask=choices.mask,
             inserts=choices.inserts,
+            command=choices.command(sources),
             advance=progress.advance if progress else None,
         )
         write_results(evaluation, aligned, output)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ctdenoise.evaluation.document import Physics
 from ctdenoise.evaluation.pairing import NOISY, REFERENCE, AlignedStacks
@@ -23,13 +23,23 @@ def matching_warnings(aligned: AlignedStacks) -> Iterator[str]:
         )
 
 
-def physics_warnings(physics: Physics) -> Iterator[str]:
-    """Yield what could not be measured, biased tissues, a noisy reference, and anatomy in what was removed."""
+def physics_warnings(physics: Physics, controls: Collection[str] = ()) -> Iterator[str]:
+    """Yield what could not be measured, biased tissues, a noisy reference, and anatomy in what was removed.
+
+    Parameters
+    ----------
+    physics
+        Of all images.
+    controls
+        Names of images that nobody needs to be warned of.
+    """
     yield from _missing(physics)
-    for name in physics.images:
+    for name in (name for name in physics.images if name not in controls):
         yield from _biases(physics, name)
         yield from _noisy_reference(physics, name)
     for name, removed in physics.residual.items():
+        if name in controls:
+            continue
         structure, edges = removed.structure or 0.0, removed.edges or 0.0
         if structure > _STRUCTURE or edges > _EDGES:
             yield (

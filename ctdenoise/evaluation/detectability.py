@@ -34,23 +34,36 @@ def detectability(
     task
         Diameter, mm, and contrast, HU.
     """
-    frequency, bin_area = _frequencies(pixel_spacing_mm)
-    signal = _disc_energy(pixel_spacing_mm, *task)
-    if ttf is not None:
-        signal *= np.interp(frequency, ttf[0], ttf[1], right=float(ttf[1][-1])) ** 2
-    power = np.interp(frequency, noise.frequency, noise.power)
-    denominator = (signal * power).sum() * bin_area
-    return float(signal.sum() * bin_area / np.sqrt(denominator)) if denominator else float("inf")
+    return Observer(pixel_spacing_mm, task)(noise.frequency, noise.power, ttf)
+
+
+class Observer:
+    """The non-prewhitening observer of :func:`detectability`, prepared for many curves."""
+
+    def __init__(self, pixel_spacing_mm: float, task: tuple[float, float] = TASK) -> None:
+        axis = np.fft.fftfreq(_SIZE, pixel_spacing_mm)
+        radius = np.hypot(*np.meshgrid(axis, axis)).round(9).ravel()
+        self._frequency, ring = np.unique(radius, return_inverse=True)
+        # The energy of the disc at each distance from zero frequency, times the area of a bin.
+        area = 1 / (_SIZE * pixel_spacing_mm) ** 2
+        self._energy = np.bincount(ring.ravel(), _disc_energy(pixel_spacing_mm, *task).ravel()) * area
+
+    def __call__(
+        self,
+        frequency: NDArray[np.float64],
+        power: NDArray[np.float64],
+        ttf: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    ) -> float:
+        """Return d′ for a radial noise power spectrum, ``[F]`` HU² mm², and a TTF."""
+        signal = self._energy
+        if ttf is not None:
+            signal = signal * np.interp(self._frequency, ttf[0], ttf[1], right=float(ttf[1][-1])) ** 2
+        denominator = (signal * np.interp(self._frequency, frequency, power)).sum()
+        return float(signal.sum() / np.sqrt(denominator)) if denominator else float("inf")
 
 
 #: Four times the side of a region: finer frequency bins than the spectrum has, and a whole number of its periods.
 _SIZE = 4 * REGION_SIZE
-
-
-def _frequencies(pixel_spacing_mm: float) -> tuple[NDArray[np.float64], float]:
-    """Return the radial frequency of each bin, ``[128, 128]`` cycles per mm, and the area of a bin."""
-    axis = np.fft.fftfreq(_SIZE, pixel_spacing_mm)
-    return np.hypot(*np.meshgrid(axis, axis)), 1 / (_SIZE * pixel_spacing_mm) ** 2
 
 
 def _disc_energy(pixel_spacing_mm: float, diameter: float, contrast: float) -> NDArray[np.float64]:

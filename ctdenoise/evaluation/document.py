@@ -19,6 +19,10 @@ def _finite_or_none(value: float | None) -> float | None:
 Measured = Annotated[float | None, BeforeValidator(_finite_or_none)]
 
 
+#: A bootstrap 95 % interval; None where too little was measured for one.
+Interval = tuple[Measured, Measured] | None
+
+
 class Record(BaseModel):
     """An immutable part of a document that is written as JSON and read from it."""
 
@@ -29,11 +33,74 @@ class Record(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
+class Scan(Record):
+    """Parameters of a scan; empty or None where they are unknown, or where a text may be more than a technical term.
+
+    Attributes
+    ----------
+    manufacturer, model, kernel
+        Of the scanner and the reconstruction.
+    kvp, mas
+        Tube voltage; the lowest and the highest exposure of a slice, mAs.
+    thickness_mm, pixel_mm, field_mm
+        Slice thickness, pixel spacing, diameter of the reconstruction (DFOV).
+    """
+
+    manufacturer: str
+    model: str
+    kernel: str
+    kvp: Measured
+    mas: tuple[float, float] | None
+    thickness_mm: Measured
+    pixel_mm: Measured
+    field_mm: Measured
+
+
+class Origin(Record):
+    """The operation that made an image, by its manifest.
+
+    Attributes
+    ----------
+    name, version, sha256
+        Of the model.
+    strength, strength_from
+        Strength, and how it was found.
+    engine, command, date, software
+        Engine; command with placeholders for paths; day; versions of the software.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    strength: Measured
+    strength_from: str
+    engine: str
+    command: str
+    date: str
+    software: dict[str, str]
+
+
 class ImageInfo(Record):
-    """One of the evaluated images: ``dicom``, ``volume``, ``array`` or ``image``, and its number of slices."""
+    """One of the evaluated images.
+
+    Attributes
+    ----------
+    kind, slices
+        ``dicom``, ``volume``, ``array``, ``image`` or ``control``, and its number of slices.
+    description
+        Of a control: the filter.
+    series
+        Pseudonymous identifier: the beginning of the SHA-256 of the Series Instance UID, or of the file of a volume.
+    scan, origin
+        Where they are known.
+    """
 
     kind: str
     slices: int
+    description: str = ""
+    series: str = ""
+    scan: Scan | None = None
+    origin: Origin | None = None
 
 
 class Fidelity(Record):
@@ -103,6 +170,7 @@ class TissueStatistics(Record):
     mean_hu: Measured
     sd_hu: Measured
     bias_hu: Measured
+    bias_ci95: Interval = None
 
 
 class NoiseSpectrum(Record):
@@ -118,6 +186,8 @@ class NoiseSpectrum(Record):
         The radial spectrum, HU² mm².
     nps_2d
         ``[32, 32]``, HU² mm², zero frequency in the centre.
+    std_ci95, peak_ci95, mean_ci95
+        Intervals of the first three.
     """
 
     std_hu: Measured
@@ -126,15 +196,21 @@ class NoiseSpectrum(Record):
     frequency: tuple[float, ...]
     nps: tuple[Measured, ...]
     nps_2d: tuple[tuple[Measured, ...], ...]
+    std_ci95: Interval = None
+    peak_ci95: Interval = None
+    mean_ci95: Interval = None
 
 
 class TransferFunction(Record):
-    """Task transfer function at inserts or at the skin; frequencies in cycles per mm (or per pixel)."""
+    """Task transfer function at inserts or at the skin, and where it falls to 50 and 10 %; cycles per mm (or pixel)."""
 
     at: Literal["inserts", "skin"]
     frequency: tuple[float, ...]
     ttf: tuple[Measured, ...]
     ttf50: Measured
+    ttf10: Measured = None
+    ttf50_ci95: Interval = None
+    ttf10_ci95: Interval = None
 
 
 class InsertContrast(Record):
@@ -142,6 +218,8 @@ class InsertContrast(Record):
 
     contrast_hu: Measured
     cnr: Measured
+    contrast_ci95: Interval = None
+    cnr_ci95: Interval = None
 
 
 class RemovedNoise(Record):
@@ -176,6 +254,8 @@ class ImagePhysics(Record):
     ttf: TransferFunction | None
     cnr_soft_tissue_fat: Measured
     inserts: tuple[InsertContrast, ...]
+    d_prime_ci95: Interval = None
+    cnr_ci95: Interval = None
 
 
 class Physics(Record):
@@ -194,6 +274,8 @@ class Physics(Record):
         What d′ is for; where TTF and contrast were measured.
     images, residual
         For each image; for each denoised image, what was removed from the noisy one.
+    noise_regions
+        Of each uniform region: index in the evaluated slices, first row and column.
     """
 
     slices: int
@@ -207,6 +289,7 @@ class Physics(Record):
     inserts: tuple[Insert, ...]
     images: dict[str, ImagePhysics]
     residual: dict[str, RemovedNoise]
+    noise_regions: tuple[tuple[int, int, int], ...] = ()
 
 
 class Evaluation(Record):
@@ -226,6 +309,8 @@ class Evaluation(Record):
         What limits the results, in words.
     fidelity, comparisons, physics
         Metrics against the reference, tests between images, and CT physics, which photographs do not have.
+    command, date, software
+        Command of the evaluation with placeholders for paths; day; versions of the software.
     """
 
     schema_version: Literal["ctdenoise-metrics/1"] = Field(default=SCHEMA, alias="schema")
@@ -238,3 +323,6 @@ class Evaluation(Record):
     fidelity: tuple[Fidelity, ...]
     comparisons: tuple[Comparison, ...]
     physics: Physics | None
+    command: str = ""
+    date: str = ""
+    software: dict[str, str] = {}

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from ctdenoise.evaluation.windows import Window
 
 #: What was removed is shown from minus to plus this value, HU.
 RESIDUAL_HU = 100.0
+#: Most spectra beside one another, and the range of their colours.
+_MOST_COLUMNS, _DECADES = 4, 1e3
 #: Placeholder in SVG for the text colour, which the page defines.
 _INK = "#010203"
 _SVG_STYLE: Any = {
@@ -73,8 +76,53 @@ def png_url(image: NDArray[np.floating], window: Window, enlarged: int = 1) -> s
     if enlarged > 1:
         picture = picture.resize((picture.width * enlarged, picture.height * enlarged), Image.Resampling.BICUBIC)
     file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
+    picture.save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def error_url(error: NDArray[np.floating], limit: float, enlarged: int = 1) -> str:
+    """Return ``[H, W]`` from blue at minus `limit` over white at 0 to red at `limit` as a PNG data URL."""
+    rgb = colormaps["RdBu_r"](np.clip(error / (2 * limit) + 0.5, 0, 1))[..., :3]
+    return png_url(rgb, Window("error", 0, 1), enlarged)
+
+
+def spectra(powers: Mapping[str, NDArray[np.float64]], edge: float, axis: str, label: str) -> str:
+    """Draw two-dimensional spectra as SVG, with one logarithmic colour scale over three decades.
+
+    Parameters
+    ----------
+    powers
+        ``[N, N]`` each, zero frequency in the centre, by name.
+    edge
+        Frequency at the edges.
+    axis, label
+        Labels of both axes and of the colour scale.
+    """
+    columns = min(len(powers), _MOST_COLUMNS)
+    rows = -(-len(powers) // columns)
+    highest = max(float(power.max()) for power in powers.values()) or 1.0
+    scale = LogNorm(highest / _DECADES, highest, clip=True)
+    with rc_context(_SVG_STYLE):
+        figure = Figure(figsize=(2.2 * columns + 0.9, 2.15 * rows + 0.4), layout="constrained")
+        figure.patch.set_alpha(0)
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for panel in panels.flat[len(powers) :]:
+            panel.set_visible(False)
+        for panel, (name, power) in zip(panels.flat, powers.items(), strict=False):
+            shown = panel.imshow(power, norm=scale, cmap="inferno", extent=(-edge, edge, -edge, edge))
+            panel.set_title(name, fontsize=8)
+            panel.tick_params(labelsize=7)
+        figure.supxlabel(axis, fontsize=8)
+        figure.supylabel(axis, fontsize=8)
+        bar = figure.colorbar(shown, ax=panels, shrink=0.9)
+        bar.set_label(label, fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+        return _svg(figure)
+
+
+def svg_url(drawing: str) -> str:
+    """Return an SVG drawing as a data URL; text is black."""
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
 
 
 def curves(
@@ -118,7 +166,11 @@ def curves(
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=8)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        return _svg(figure)
+
+
+def _svg(figure: Figure) -> str:
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
     drawing = file.getvalue()
     return drawing[drawing.index("<svg") :].replace(_INK, "currentColor")

@@ -9,10 +9,12 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ctdenoise.evaluation.document import Comparison, Evaluation, Fidelity
-from ctdenoise.evaluation.figures import RESIDUAL_HU
+from ctdenoise.evaluation.figures import RESIDUAL_HU, svg_url
+from ctdenoise.evaluation.methods_text import methods, scan_text
 from ctdenoise.evaluation.metrics import METRICS
 from ctdenoise.evaluation.pairing import AlignedStacks
-from ctdenoise.evaluation.report_curves import curve_drawings, image_colours, spectrum_pictures
+from ctdenoise.evaluation.report_curves import curve_drawings, image_colours, spectrum_drawing
+from ctdenoise.evaluation.report_numbers import bias_table, curve_tables, fidelity_csv, number, physics_table
 from ctdenoise.evaluation.report_pictures import picture_windows, slice_pictures
 from ctdenoise.files import write_whole
 
@@ -40,7 +42,7 @@ class FidelityTable:
     best: dict[str, str]
 
 
-def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path, *, method: str = "") -> None:
+def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path) -> None:
     """Write an evaluation as an HTML page.
 
     Parameters
@@ -51,8 +53,6 @@ def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path, *, 
         The images that were evaluated.
     path
         The file, which is written atomically.
-    method
-        A paragraph about how the images were made, shown above the results.
 
     Raises
     ------
@@ -68,20 +68,29 @@ def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path, *, 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = _number
-    windows = picture_windows(evaluation, aligned)
+    environment.filters["number"] = number
+    environment.filters["svg_url"] = svg_url
+    environment.filters["scan_text"] = scan_text
+    windows, physics = picture_windows(evaluation, aligned), evaluation.physics
+    text, references = methods(evaluation)
     page = environment.get_template("report.html").render(
         document=evaluation,
-        method=method,
-        physics=evaluation.physics,
+        physics=physics,
         tables=list(fidelity_tables(evaluation)),
+        fidelity_csv=fidelity_csv(evaluation),
         compared=_compared(evaluation),
         windows=windows,
         pictures=slice_pictures(evaluation, aligned, windows),
+        pixel_mm=aligned.base.pixel_spacing_mm,
         residual_hu=RESIDUAL_HU,
         drawings=curve_drawings(evaluation),
-        spectra=spectrum_pictures(evaluation.physics),
+        curve_tables=curve_tables(physics) if physics else {},
+        spectrum=spectrum_drawing(physics),
         colours=image_colours(evaluation.images),
+        physics_table=physics_table(physics) if physics else None,
+        bias_table=bias_table(physics) if physics else None,
+        methods=text,
+        references=references,
     )
     write_whole(path, page)
 
@@ -108,10 +117,3 @@ def _best(metric: str, column: list[Fidelity]) -> str | None:
 
 def _compared(evaluation: Evaluation) -> list[Comparison]:
     return [comparison for comparison in evaluation.comparisons if comparison.metric in _COMPARED]
-
-
-def _number(value: float | None, digits: int = 2, signed: bool = False) -> str:
-    if value is None:
-        return "–"
-    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
-    return text.replace("-", "−")

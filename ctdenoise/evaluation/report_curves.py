@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import cycle
 
 import numpy as np
 
-from ctdenoise.evaluation.document import Evaluation, NoiseSpectrum, Physics
-from ctdenoise.evaluation.figures import curves, png_url
+from ctdenoise.evaluation.controls import CONTROL
+from ctdenoise.evaluation.document import Evaluation, ImageInfo, NoiseSpectrum, Physics
+from ctdenoise.evaluation.figures import curves, spectra
 from ctdenoise.evaluation.pairing import NOISY, REFERENCE
 from ctdenoise.evaluation.report_pictures import REMOVED, main_psnr
-from ctdenoise.evaluation.windows import Window
 
 _REFERENCE_COLOUR, _NOISY_COLOUR = "#15803d", "#64748b"
-_TEST_COLOURS = ("#c2410c", "#7e22ce", "#be185d", "#4d7c0f", "#0e7490", "#a16207")
-#: Enlargement of two-dimensional spectra, which have 32 × 32 values.
-_SPECTRUM_FACTOR = 4
+_TEST_COLOURS = ("#c2410c", "#7e22ce", "#be185d", "#4d7c0f")
+_CONTROL_COLOURS = ("#0e7490", "#a16207")
 
 
-def image_colours(names: Iterable[str]) -> dict[str, str]:
+def image_colours(images: Mapping[str, ImageInfo]) -> dict[str, str]:
     """Return the colour of each image; the same in tables and curves."""
-    tests = cycle(_TEST_COLOURS)
+    tests, controls = cycle(_TEST_COLOURS), cycle(_CONTROL_COLOURS)
     fixed = {REFERENCE: _REFERENCE_COLOUR, NOISY: _NOISY_COLOUR}
-    return {name: fixed.get(name) or next(tests) for name in names}
+    return {
+        name: fixed.get(name) or next(controls if image.kind == CONTROL else tests) for name, image in images.items()
+    }
 
 
 def curve_drawings(evaluation: Evaluation) -> dict[str, str]:
     """Return curves as SVG, by title."""
     colours = image_colours(evaluation.images)
-    physics = _physics_drawings(evaluation.physics, colours) if evaluation.physics else {}
-    return physics | _slice_drawings(evaluation, colours)
+    drawings = _slice_drawings(evaluation, colours)
+    if evaluation.physics is None:
+        return drawings
+    controls = [name for name, image in evaluation.images.items() if image.kind == CONTROL]
+    return _physics_drawings(evaluation.physics, colours, controls) | drawings
 
 
-def spectrum_pictures(physics: Physics | None) -> dict[str, str]:
-    """Return two-dimensional noise power spectra as PNG data URLs, each scaled to its highest value."""
-    if physics is None:
-        return {}
-    powers = {name: np.array(noise.nps_2d, float) for name, noise in _spectra(physics).items()}
-    return {
-        name: png_url(power, Window("", 0, float(power.max()) or 1), _SPECTRUM_FACTOR) for name, power in powers.items()
-    }
+def spectrum_drawing(physics: Physics | None) -> str:
+    """Return the two-dimensional noise power spectra of all images as SVG; empty where there are none."""
+    found = _spectra(physics) if physics else {}
+    if physics is None or not found:
+        return ""
+    powers = {name: np.array(noise.nps_2d, float) for name, noise in found.items()}
+    unit = physics.frequency_unit
+    return spectra(powers, 0.5 / (physics.pixel_mm or 1), f"frequency / {unit}", _nps_label(physics))
+
+
+def _nps_label(physics: Physics) -> str:
+    return "NPS / HU² mm²" if physics.pixel_mm else "NPS / HU² pixel²"
 
 
 def _spectra(physics: Physics) -> dict[str, NoiseSpectrum]:
@@ -50,17 +58,20 @@ def _spectra(physics: Physics) -> dict[str, NoiseSpectrum]:
     return {name: noise for name, noise in found.items() if noise}
 
 
-def _physics_drawings(physics: Physics, colours: Mapping[str, str]) -> dict[str, str]:
+def _physics_drawings(physics: Physics, colours: Mapping[str, str], controls: list[str]) -> dict[str, str]:
     drawings = {}
     frequency = f"frequency / {physics.frequency_unit}"
-    spectra = _spectra(physics)
-    if spectra:
+    # What controls removed would be too many curves.
+    found = {
+        name: noise for name, noise in _spectra(physics).items() if name not in [f"{REMOVED}{one}" for one in controls]
+    }
+    if found:
         drawings["noise power spectrum"] = curves(
-            {name: (noise.frequency, noise.nps) for name, noise in spectra.items()},
-            {name: colours[name.removeprefix(REMOVED)] for name in spectra},
+            {name: (noise.frequency, noise.nps) for name, noise in found.items()},
+            {name: colours[name.removeprefix(REMOVED)] for name in found},
             frequency,
-            "NPS / HU² mm²" if physics.pixel_mm else "NPS / HU² pixel²",
-            dashed=[name for name in spectra if name.startswith(REMOVED)],
+            _nps_label(physics),
+            dashed=[name for name in found if name.startswith(REMOVED)],
         )
     transfers = {name: image.ttf for name, image in physics.images.items() if image.ttf}
     if transfers:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from ctdenoise.evaluation.controls import CONTROL
 from ctdenoise.evaluation.document import Evaluation, Fidelity
-from ctdenoise.evaluation.figures import RESIDUAL_HU, png_url
+from ctdenoise.evaluation.figures import RESIDUAL_HU, error_url, png_url
 from ctdenoise.evaluation.pairing import NOISY, REFERENCE, AlignedStacks
+from ctdenoise.evaluation.physics import MOST_SLICES
 from ctdenoise.evaluation.tissues import body_mask
 from ctdenoise.evaluation.windows import DEFAULT_WINDOWS, UNIT_RANGE, WINDOWS, Window
-from ctdenoise.noise.measure import evenly_spread
+from ctdenoise.noise.measure import REGION_SIZE, evenly_spread
 
 #: Before the name of a denoised image: what was removed from the noisy one.
 REMOVED = "removed: "
+#: Before the name of an image: its difference from the reference.
+ERROR = "error: "
 #: Side of the enlarged region, pixels, and how much it is enlarged.
-_ZOOM_SIDE, _ZOOM_FACTOR = 96, 3
+_ZOOM_SIDE, _ZOOM_FACTOR = 96, 2
 #: Slices of lowest PSNR, and others evenly spread, that are shown.
 _LOWEST = ("lowest", "second-lowest")
 _SPREAD = 3
@@ -31,6 +35,16 @@ Region = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
+class Box:
+    """A rectangle in a picture, pixels from its top left corner."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
 class SlicePicture:
     """Pictures of one slice.
 
@@ -38,18 +52,35 @@ class SlicePicture:
     ----------
     label, reason
         Label of the slice, and why it is shown; empty for slices that are evenly spread.
+    size, crop, regions
+        The whole picture; the enlarged part of it, and the regions that noise was measured in.
     images, zooms
-        By window, then by image: a PNG as data URL, whole and enlarged.
+        By window, then by image: a PNG as data URL, whole and enlarged. Controls are enlarged only.
     removed, removed_zooms
         By image: what was removed, whole and enlarged.
+    errors, error_zooms
+        By image: the difference from the reference, whole and enlarged.
     """
 
     label: str
     reason: str
+    size: Box
+    crop: Box
+    regions: list[Box]
     images: dict[str, dict[str, str]]
     zooms: dict[str, dict[str, str]]
     removed: dict[str, str]
     removed_zooms: dict[str, str]
+    errors: dict[str, str]
+    error_zooms: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures of the slices to show, and the ends of the colour scale of errors (HU; None without a reference)."""
+
+    slices: list[SlicePicture]
+    error_limit: float | None
 
 
 def picture_windows(evaluation: Evaluation, aligned: AlignedStacks) -> list[Window]:
@@ -78,13 +109,14 @@ def shown_slices(evaluation: Evaluation) -> list[tuple[int, str]]:
         for rank, index in zip(_LOWEST, np.argsort(values, kind="stable"), strict=False):
             if np.isfinite(values[index]):
                 chosen[int(index)] = f"{rank} PSNR of {entry.image}, {entry.window} window: {values[index]:.1f} dB"
-    # First and last slice often show little.
-    for index in evenly_spread(count, _SPREAD + 2)[1:-1] or evenly_spread(count, _SPREAD):
-        chosen.setdefault(index, "")
+    # First and last slice often show little. Noise is measured in these slices, so that its regions can be shown.
+    measured = evenly_spread(count, MOST_SLICES)
+    for place in evenly_spread(len(measured), _SPREAD + 2)[1:-1] or range(len(measured)):
+        chosen.setdefault(measured[place], "")
     return sorted(list(chosen.items())[: len(_LOWEST) + _SPREAD])
 
 
-def slice_pictures(evaluation: Evaluation, aligned: AlignedStacks, windows: Sequence[Window]) -> list[SlicePicture]:
+def slice_pictures(evaluation: Evaluation, aligned: AlignedStacks, windows: Sequence[Window]) -> Pictures:
     """Draw the slices to show in each window.
 
     Raises
@@ -93,33 +125,94 @@ def slice_pictures(evaluation: Evaluation, aligned: AlignedStacks, windows: Sequ
         If a slice cannot be read.
     """
     photograph = aligned.base.is_photograph
-    return [
-        _slice_picture(evaluation.slices[index], reason, aligned.read(index), windows, photograph)
-        for index, reason in shown_slices(evaluation)
+    controls = [name for name, image in evaluation.images.items() if image.kind == CONTROL]
+    shown = [(index, reason, aligned.read(index)) for index, reason in shown_slices(evaluation)]
+    limit = None if photograph else _error_limit([images for _, _, images in shown], controls)
+    places = evaluation.physics.noise_regions if evaluation.physics else ()
+    pictures = []
+    for index, reason, images in shown:
+        regions = [(row, column) for where, row, column in places if where == index]
+        painter = _Painter(windows, photograph, limit, controls)
+        pictures.append(painter.paint(evaluation.slices[index], reason, images, regions))
+    return Pictures(pictures, limit)
+
+
+def _error_limit(slices: Sequence[Mapping[str, Image]], controls: Collection[str]) -> float | None:
+    """Return a round number of HU that 99 % of the denoised images' errors do not exceed; None without a reference.
+
+    Errors are those inside the body; of the noisy images where there are no others.
+    """
+    left_out = {REFERENCE, *controls}
+    if any(set(images) - left_out - {NOISY} for images in slices):
+        left_out.add(NOISY)
+    largest = [
+        float(np.percentile(np.abs(image - images[REFERENCE])[body_mask(images[REFERENCE])], 99))
+        for images in slices
+        if REFERENCE in images and body_mask(images[REFERENCE]).any()
+        for name, image in images.items()
+        if name not in left_out
     ]
+    if not largest or max(largest) <= 0:
+        return None
+    power = 10.0 ** np.floor(np.log10(max(largest)))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= max(largest)))
 
 
-def _slice_picture(
-    label: str, reason: str, images: dict[str, Image], windows: Sequence[Window], photograph: bool
-) -> SlicePicture:
-    region = _body_box(next(iter(images.values())), photograph)
-    # Left to right: noisy, denoised, reference.
-    order = sorted(images, key=lambda name: (name == REFERENCE) - (name == NOISY))
-    shown = {name: images[name][region] for name in order}
-    zoom = _most_changed(shown)
-    removed = {}
-    if NOISY in shown:
-        removed = {f"{REMOVED}{n}": shown[NOISY] - shown[n] for n in order if n not in (NOISY, REFERENCE)}
-    limit = UNIT_RANGE.width / 4 if photograph else RESIDUAL_HU
-    around_zero = Window("removed", -limit, limit)
-    return SlicePicture(
-        label=label,
-        reason=reason,
-        images={window.name: _urls(shown, window) for window in windows},
-        zooms={window.name: _urls(shown, window, zoom) for window in windows},
-        removed=_urls(removed, around_zero),
-        removed_zooms=_urls(removed, around_zero, zoom),
-    )
+@dataclass(frozen=True)
+class _Painter:
+    """Paints slices of one evaluation."""
+
+    windows: Sequence[Window]
+    photograph: bool
+    error_limit: float | None
+    controls: Collection[str]
+
+    def paint(
+        self, label: str, reason: str, images: dict[str, Image], regions: Sequence[tuple[int, int]]
+    ) -> SlicePicture:
+        """Paint one slice; `regions` have a first row and column."""
+        body = _body_box(next(iter(images.values())), self.photograph)
+        # Left to right: noisy, denoised, controls, reference.
+        order = sorted(images, key=lambda name: (name == REFERENCE) - (name == NOISY))
+        cut = {name: images[name][body] for name in order}
+        whole = {name: image for name, image in cut.items() if name not in self.controls}
+        crop = _most_changed(cut)
+        top, left = body[0].start or 0, body[1].start or 0
+        removed, removed_zooms = self._removed(whole), self._removed(cut, crop)
+        return SlicePicture(
+            label=label,
+            reason=reason,
+            size=Box(0, 0, *next(iter(cut.values())).shape[:2]),
+            crop=Box(crop[0].start, crop[1].start, crop[0].stop - crop[0].start, crop[1].stop - crop[1].start),
+            regions=[Box(row - top, column - left, REGION_SIZE, REGION_SIZE) for row, column in regions],
+            images={window.name: _urls(whole, window) for window in self.windows},
+            zooms={window.name: _urls(cut, window, crop) for window in self.windows},
+            removed=removed,
+            removed_zooms=removed_zooms,
+            errors=self._errors(whole),
+            error_zooms=self._errors(cut, crop),
+        )
+
+    def _removed(self, images: Mapping[str, Image], crop: Region | None = None) -> dict[str, str]:
+        if NOISY not in images:
+            return {}
+        limit = UNIT_RANGE.width / 4 if self.photograph else RESIDUAL_HU
+        differences = {
+            f"{REMOVED}{name}": images[NOISY] - image
+            for name, image in images.items()
+            if name not in (NOISY, REFERENCE)
+        }
+        return _urls(differences, Window("removed", -limit, limit), crop)
+
+    def _errors(self, images: Mapping[str, Image], crop: Region | None = None) -> dict[str, str]:
+        if self.error_limit is None or REFERENCE not in images:
+            return {}
+        cut, factor = (np.s_[:, :], 1) if crop is None else (crop, _ZOOM_FACTOR)
+        return {
+            f"{ERROR}{name}": error_url((image - images[REFERENCE])[cut], self.error_limit, factor)
+            for name, image in images.items()
+            if name != REFERENCE
+        }
 
 
 def _urls(images: Mapping[str, Image], window: Window, zoom: Region | None = None) -> dict[str, str]:

@@ -18,10 +18,67 @@ _SKIN_HU, _ARC_POINTS, _MOST_DEVIATION = -500.0, 40, 0.15
 #: HU that the air beside an arc never exceeds, and that the body never falls below.
 _AIR_HU_BELOW, _BODY_HU_ABOVE = -850, -300
 
+#: Frequencies, cycles per mm, and values there; ``[F]`` each.
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class EdgeProfiles:
+    """Pixel values by their distance from an edge, in units that can be combined: slices, pieces of skin.
+
+    Attributes
+    ----------
+    counts, sums
+        ``[U, 280]``: number and sum of the pixel values in bins of a tenth of a pixel.
+    slices
+        The slice of each unit.
+    """
+
+    counts: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    slices: tuple[int, ...]
+
+    def transfer(self, pixel_spacing_mm: float, weights: NDArray[np.float64] | None = None) -> Curve:
+        """Return frequency and TTF of all units together, each with a weight, ``[U]``; see :func:`ttf`."""
+        weights = np.ones(len(self.slices)) if weights is None else weights
+        return _transfer(weights @ self.counts, weights @ self.sums, pixel_spacing_mm)
+
+
+def disc_profiles(images: Sequence[NDArray[np.floating]], centre: tuple[float, float], radius: float) -> EdgeProfiles:
+    """Return the profile of the edge of a disc in each image; parameters as for :func:`ttf`."""
+    rows, columns = np.indices(images[0].shape)
+    distance = np.hypot(rows - centre[0], columns - centre[1]) - radius
+    near = np.abs(distance) < _HALF_LENGTH
+    return _profiles([(index, distance[near], image[near]) for index, image in enumerate(images)])
+
+
+def skin_profiles(images: Sequence[NDArray[np.floating]], skins: Sequence[Sequence[Arc]]) -> EdgeProfiles:
+    """Return the profile of each piece of skin.
+
+    Parameters
+    ----------
+    images
+        ``[H, W]`` HU each.
+    skins
+        Arcs of each image from :func:`skin_arcs`.
+    """
+    found = []
+    for index, (image, arcs) in enumerate(zip(images, skins, strict=True)):
+        for arc in arcs:
+            box = arc.box(image.shape)
+            rows, columns = np.mgrid[box]
+            y, x = rows - arc.centre[0], columns - arc.centre[1]
+            distance = np.hypot(y, x) - arc.radius
+            along = np.abs(np.angle(np.exp(1j * (np.arctan2(y, x) - arc.middle))))
+            near = (np.abs(distance) < _HALF_LENGTH) & (along < arc.half)
+            # With the sign reversed for concave arcs, air has positive distances at all of them.
+            found.append((index, distance[near] * (1 if arc.convex else -1), image[box][near]))
+    return _profiles(found)
+
 
 def ttf(
     images: Sequence[NDArray[np.floating]], centre: tuple[float, float], radius: float, pixel_spacing_mm: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> Curve:
     """Measure the task transfer function at the edge of a disc, by the circular-edge method.
 
     The pixels near the edge, ordered by their distance from the centre, form one oversampled edge profile; its
@@ -42,47 +99,17 @@ def ttf(
     frequency, ttf
         ``[F]`` cycles per mm from 0 to the Nyquist frequency, and the TTF there, 1 at 0.
     """
-    average: NDArray[np.float64] = np.mean(images, axis=0, dtype=np.float64)
-    rows, columns = np.indices(average.shape)
-    distance = np.hypot(rows - centre[0], columns - centre[1]) - radius
-    near = np.abs(distance) <= _HALF_LENGTH
-    return _transfer(distance[near], average[near], pixel_spacing_mm)
+    return disc_profiles(images, centre, radius).transfer(pixel_spacing_mm)
 
 
-def skin_ttf(
-    images: Sequence[NDArray[np.floating]], skins: Sequence[Sequence[Arc]], pixel_spacing_mm: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def skin_ttf(images: Sequence[NDArray[np.floating]], skins: Sequence[Sequence[Arc]], pixel_spacing_mm: float) -> Curve:
     """Measure the task transfer function at the skin of a patient, as :func:`ttf` does at inserts.
 
     The skin is thin with fat beneath it, so the curve serves only to compare images of one patient (Sanders et al.
-    2016, *Patient-specific quantification of image quality*).
-
-    Parameters
-    ----------
-    images
-        ``[H, W]`` HU each.
-    skins
-        Arcs of each image from :func:`skin_arcs`; at least one in all.
-    pixel_spacing_mm
-        Pixel spacing.
-
-    Returns
-    -------
-    frequency, ttf
-        As for :func:`ttf`.
+    2016, *Patient-specific quantification of image quality*). Parameters are those of :func:`skin_profiles`; there must
+    be at least one arc.
     """
-    distances, values = [], []
-    for image, arcs in zip(images, skins, strict=True):
-        rows, columns = np.indices(image.shape)
-        for arc in arcs:
-            y, x = rows - arc.centre[0], columns - arc.centre[1]
-            distance = np.hypot(y, x) - arc.radius
-            along = np.abs(np.angle(np.exp(1j * (np.arctan2(y, x) - arc.middle))))
-            near = (np.abs(distance) <= _HALF_LENGTH) & (along < arc.half)
-            # With the sign reversed for concave arcs, air has positive distances at all of them.
-            distances.append(distance[near] * (1 if arc.convex else -1))
-            values.append(image[near])
-    return _transfer(np.concatenate(distances), np.concatenate(values), pixel_spacing_mm)
+    return skin_profiles(images, skins).transfer(pixel_spacing_mm)
 
 
 @dataclass(frozen=True)
@@ -104,6 +131,15 @@ class Arc:
     middle: float
     half: float
     convex: bool
+
+    def box(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """Return the rows and columns of an image of this shape that hold all pixels near the arc."""
+        angles = self.middle + np.linspace(-self.half, self.half, 17)
+        limits = []
+        for centre, along, side in zip(self.centre, (np.sin(angles), np.cos(angles)), shape, strict=True):
+            ends = centre + np.concatenate([(self.radius + far) * along for far in (-_HALF_LENGTH, _HALF_LENGTH)])
+            limits.append(slice(max(0, int(ends.min()) - 2), min(side, int(ends.max()) + 3)))
+        return limits[0], limits[1]
 
 
 def skin_arcs(image: NDArray[np.floating]) -> list[Arc]:
@@ -157,30 +193,36 @@ def _profile(
     return image[tuple(at.T)] if inside.all() else image[:0].ravel()
 
 
-def half_frequency(frequency: NDArray[np.float64], transfer: NDArray[np.float64]) -> float:
-    """Return TTF50: the frequency, cycles per mm, where a TTF first falls to one half, or else its last frequency."""
-    below = np.flatnonzero(transfer < 0.5)
+def falling_frequency(frequency: NDArray[np.float64], transfer: NDArray[np.float64], level: float = 0.5) -> float:
+    """Return where a TTF first falls to a level, cycles per mm, or else its last frequency; TTF50 by default."""
+    below = np.flatnonzero(transfer < level)
     if below.size == 0:
         return float(frequency[-1])
     last = below[0]
-    return float(np.interp(0.5, transfer[[last, last - 1]], frequency[[last, last - 1]]))
+    return float(np.interp(level, transfer[[last, last - 1]], frequency[[last, last - 1]]))
 
 
 def ttf50(
     images: Sequence[NDArray[np.floating]], centre: tuple[float, float], radius: float, pixel_spacing_mm: float
 ) -> float:
     """Return TTF50 at a disc, cycles per mm, or the Nyquist frequency if the TTF never falls to one half."""
-    return half_frequency(*ttf(images, centre, radius, pixel_spacing_mm))
+    return falling_frequency(*ttf(images, centre, radius, pixel_spacing_mm))
 
 
-def _transfer(
-    distance: NDArray[np.float64], value: NDArray[np.floating], pixel_spacing_mm: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the TTF of pixel values at distances from an edge, both ``[N]``; distances in pixels."""
-    index = np.floor((distance + _HALF_LENGTH) / _BIN).astype(int)
+def _profiles(units: Sequence[tuple[int, NDArray[np.float64], NDArray[np.floating]]]) -> EdgeProfiles:
+    """Bin the slice, distances from the edge in pixels ``[N]`` and values ``[N]`` of each unit."""
     bins = round(2 * _HALF_LENGTH / _BIN)
-    counts = np.bincount(index, minlength=bins + 1)[:bins]
-    sums = np.bincount(index, value, minlength=bins + 1)[:bins]
+    counts, sums = np.zeros((len(units), bins)), np.zeros((len(units), bins))
+    for unit, (_, distance, value) in enumerate(units):
+        index = np.floor((distance + _HALF_LENGTH) / _BIN).astype(int).clip(0, bins - 1)
+        counts[unit] = np.bincount(index, minlength=bins)
+        sums[unit] = np.bincount(index, value, minlength=bins)
+    return EdgeProfiles(counts, sums, tuple(slice_ for slice_, _, _ in units))
+
+
+def _transfer(counts: NDArray[np.float64], sums: NDArray[np.float64], pixel_spacing_mm: float) -> Curve:
+    """Return the TTF of an edge profile: number and sum of the values in each bin."""
+    bins = len(counts)
     middle = (np.arange(bins) + 0.5) * _BIN - _HALF_LENGTH
     edge = np.asarray(np.interp(middle, middle[counts > 0], sums[counts > 0] / counts[counts > 0]))
     spread = np.diff(edge) * tukey(bins - 1)

@@ -11,6 +11,7 @@ from ctdenoise.errors import InputError
 from ctdenoise.evaluation.document import Evaluation
 from ctdenoise.evaluation.pairing import AlignedStacks
 from ctdenoise.evaluation.report import write_report
+from ctdenoise.evaluation.report_numbers import fidelity_lines
 from ctdenoise.files import write_whole
 
 
@@ -34,11 +35,5 @@ def write_results(evaluation: Evaluation, aligned: AlignedStacks, folder: Path) 
 
 def _table(evaluation: Evaluation) -> str:
     table = io.StringIO()
-    lines = csv.writer(table)
-    lines.writerow(("image", "window", "low", "high", "metric", "unit", "slice", "value"))
-    for entry in evaluation.fidelity:
-        what = (entry.image, entry.window, entry.low, entry.high, entry.metric, entry.unit)
-        for label, value in zip(evaluation.slices, entry.values, strict=True):
-            if value is not None:
-                lines.writerow((*what, label, value))
+    csv.writer(table).writerows(fidelity_lines(evaluation))
     return table.getvalue()

@@ -7,7 +7,6 @@ from pathlib import Path
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import NOISY, align
 from ctdenoise.evaluation.stacks import Stack, open_stack, series_stack
-from ctdenoise.inference.manifest import Manifest
 from ctdenoise.inference.results import SeriesResult
 from ctdenoise.io.dicom.discover import Series, Skipped
 
@@ -50,29 +49,12 @@ def report_path(result: SeriesResult) -> Path:
     return result.folder / (f"{file}.{REPORT}" if file else REPORT)
 
 
-def describe_method(manifest: Manifest) -> str:
-    """Return a paragraph about the operation, and about the noise that an automatic strength was derived from."""
-    operation = manifest.operation
-    sentences = [f"Operation: {operation.name} {operation.version}".rstrip() + "."]
-    if sha256 := operation.parameters.get("model", {}).get("sha256"):
-        sentences.append(f"SHA-256 of the model: {sha256}.")
-    if manifest.strength is not None:
-        sentences.append(f"Strength: {manifest.strength:g}.")
-    measured = operation.measured.get("strength")
-    if measured and measured["noise_hu"] is not None:
-        sentences.append(
-            f"It was derived from noise of {measured['noise_hu']:g} HU above 0.15 cycles per mm in soft tissue (median "
-            f"of {measured['slices']} slices), where {measured['full_dose_noise_hu']:g} HU are expected of a full-dose "
-            "scan."
-        )
-    return " ".join(sentences)
-
-
 def _write(source: Stack, result: SeriesResult, path: Path) -> None:
     # Imported here: matplotlib is needed only for a report that is written.
+    from ctdenoise.evaluation.controls import with_controls
     from ctdenoise.evaluation.evaluate import evaluate
     from ctdenoise.evaluation.report import write_report
 
     derived = result.folder / result.manifest.derived.file
-    aligned = align({NOISY: source, "denoised": open_stack(derived)})
-    write_report(evaluate(aligned, (), protocol="none"), aligned, path, method=describe_method(result.manifest))
+    aligned = with_controls(align({NOISY: source, "denoised": open_stack(derived)}))
+    write_report(evaluate(aligned, (), protocol="none"), aligned, path)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, label
 
 from ctdenoise.evaluation.document import InsertContrast, TissueStatistics
+from ctdenoise.evaluation.resampling import Resampling, interval, weighted_mean
 
 Image = NDArray[np.floating]
 
@@ -59,26 +60,36 @@ class TissueMeans:
     """Mean HU of tissues in an image and in its reference, accumulated slice by slice."""
 
     def __init__(self) -> None:
-        self._sums = {name: np.zeros(4) for name in TISSUES}
+        self._sums: dict[str, list[tuple[float, ...]]] = {name: [] for name in TISSUES}
 
     def add(self, masks: Mapping[str, NDArray[np.bool_]], reference: Image, image: Image) -> None:
         """Add a slice: masks by tissue, and ``[H, W]`` HU of the reference and the image."""
         for name, mask in masks.items():
             a, b = reference[mask].astype(np.float64), image[mask].astype(np.float64)
-            self._sums[name] += (mask.sum(), a.sum(), b.sum(), (b**2).sum())
+            self._sums[name].append((float(mask.sum()), a.sum(), b.sum(), (b**2).sum()))
+
+    def means(self, tissue: str, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean HU and bias of a tissue for each row of weights of the slices, ``[R, S]``; NaN without pixels."""
+        count, reference, total, _ = (weights @ np.array(self._sums[tissue])).T
+        with np.errstate(invalid="ignore"):
+            return total / count, (total - reference) / count
 
     def statistics(self) -> dict[str, TissueStatistics]:
         """Return the statistics of each tissue that has enough pixels."""
         found = {}
-        for name, (count, reference, total, squares) in self._sums.items():
-            if count >= FEWEST_PIXELS:
-                mean = float(total / count)
-                found[name] = TissueStatistics(
-                    pixels=int(count),
-                    mean_hu=mean,
-                    sd_hu=float(np.sqrt(max(squares / count - mean**2, 0))),
-                    bias_hu=mean - float(reference / count),
-                )
+        for name, rows in self._sums.items():
+            count, reference, total, squares = np.sum(rows, axis=0) if rows else np.zeros(4)
+            if count < FEWEST_PIXELS:
+                continue
+            mean = float(total / count)
+            weights = Resampling(len(rows)).weights(range(len(rows)))
+            found[name] = TissueStatistics(
+                pixels=int(count),
+                mean_hu=mean,
+                sd_hu=float(np.sqrt(max(squares / count - mean**2, 0))),
+                bias_hu=mean - float(reference / count),
+                bias_ci95=interval(self.means(name, weights)[1]),
+            )
         return found
 
 
@@ -97,12 +108,11 @@ def insert_contrast(images: Sequence[Image], centre: tuple[float, float], radius
     InsertContrast
         The CNR is the contrast over the standard deviation of single pixels in the ring.
     """
-    inside, ring = [], []
-    for image in images:
-        rows, columns = np.indices(image.shape)
-        distance = np.hypot(rows - centre[0], columns - centre[1]) / radius
-        inside.append(image[distance < 0.7])
-        ring.append(image[(distance > 1.4) & (distance < 1.8)])
-    contrast = float(np.mean(np.concatenate(inside)) - np.mean(np.concatenate(ring)))
-    noise = float(np.mean([np.std(values) for values in ring]))
-    return InsertContrast(contrast_hu=contrast, cnr=contrast / noise if noise else float("inf"))
+    rows, columns = np.indices(images[0].shape)
+    distance = np.hypot(rows - centre[0], columns - centre[1]) / radius
+    inside, ring = distance < 0.7, (distance > 1.4) & (distance < 1.8)
+    values = np.array([(image[inside].mean() - image[ring].mean(), image[ring].std()) for image in images])
+    weights = Resampling(len(images)).weights(range(len(images)))
+    contrast, noise = weighted_mean(weights, values).T
+    cnr = np.divide(contrast, noise, out=np.full_like(contrast, np.inf), where=noise > 0)
+    return InsertContrast(contrast_hu=contrast[0], contrast_ci95=interval(contrast), cnr=cnr[0], cnr_ci95=interval(cnr))

@@ -154,7 +154,7 @@ def mean_noise(power: NDArray[np.float64], pixel_mm: float) -> Noise:
         Pixel spacing.
     """
     spectrum = power.mean(axis=0)
-    radial = _radial(spectrum)
+    radial = radial_mean(spectrum)
     std = float(np.sqrt(spectrum.sum())) / (REGION_SIZE * pixel_mm)
     return Noise(std, np.arange(len(radial)) / (REGION_SIZE * pixel_mm), radial, spectrum)
 
@@ -171,7 +171,8 @@ def _trend() -> NDArray[np.float64]:
     return basis
 
 
-def _radial(power: NDArray[np.float64]) -> NDArray[np.float64]:
+def radial_mean(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the radial mean, ``[17]``, of a spectrum ``[32, 32]``, up to the Nyquist frequency."""
     ring = np.round(np.hypot(*np.meshgrid(*[np.fft.fftfreq(REGION_SIZE) * REGION_SIZE] * 2))).astype(int)
     inside = ring <= REGION_SIZE // 2
     mean: NDArray[np.float64] = np.bincount(ring[inside], power[inside]) / np.bincount(ring[inside])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from ctdenoise.evaluation.resolution import half_frequency, skin_arcs, skin_ttf, ttf, ttf50
+from ctdenoise.evaluation.resolution import falling_frequency, skin_arcs, skin_ttf, ttf, ttf50
 from ctdenoise.noise.phantom import Ellipsoid, render
 
 DISC = render([Ellipsoid(x=3.3, y=-2.1, a=15, b=15, delta=100)], 0, size=96, pixel_mm=0.5, oversample=16)
@@ -44,7 +44,9 @@ def test_the_skin_of_a_blurred_body_has_the_ttf_of_its_blur(sigma):
     assert all(len(found) >= 10 for found in arcs)
     fine = np.linspace(0, 0.6, 10_001)
     falling = np.exp(-2 * (np.pi * sigma * 0.8 * fine) ** 2) * np.sinc(0.8 * fine)
-    assert half_frequency(*skin_ttf(images, arcs, 0.8)) == pytest.approx(fine[np.argmin(abs(falling - 0.5))], rel=0.03)
+    assert falling_frequency(*skin_ttf(images, arcs, 0.8)) == pytest.approx(
+        fine[np.argmin(abs(falling - 0.5))], rel=0.03
+    )
 
 
 def test_where_something_lies_on_the_skin_nothing_is_measured():

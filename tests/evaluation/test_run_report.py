@@ -26,6 +26,8 @@ def test_a_report_lies_beside_the_series_and_says_no_name(tmp_path, halve):
     assert "removed: denoised" in page
     assert "lung" in page
     assert "SECRET" not in page
+    assert "ctdenoise run INPUT -o OUTPUT --model" in page
+    assert str(tmp_path) not in page
     assert not outcome.failed
 
 

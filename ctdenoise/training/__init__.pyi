@@ -15,6 +15,7 @@ from .datasets import load_data as load_data
 from .datasets import prepare as prepare
 from .distillation import PrepareDistillationBatch as PrepareDistillationBatch
 from .export import export_model as export_model
+from .export import trained_network as trained_network
 from .handlers import GradientClipping as GradientClipping
 from .handlers import SeedEachEpoch as SeedEachEpoch
 from .handlers import TrainingProgress as TrainingProgress

@@ -1,4 +1,4 @@
-"""Export of a training checkpoint as a model folder for ``ctdenoise run --model``."""
+"""The network of a training checkpoint, and its export as a model folder for ``ctdenoise run --model``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ctdenoise.errors import InputError
 from ctdenoise.models.clip import verified_name
@@ -54,6 +56,24 @@ def export_model(
     InputError
         If there is no checkpoint, or it holds another network than the one described.
     """
+    network, recorded = _trained(checkpoint, otherwise)
+    fields = {
+        "encoder_name": _encoder_name(network, recorded),
+        "hu_range": recorded["hu_range"],
+        "training_data": recorded["training_data"],
+        **description,
+    }
+    config = network_config(recorded["network"], recorded["encoder"])
+    return save_model(network, Path(folder), **fields, network=asdict(config))
+
+
+def trained_network(checkpoint: str | Path | None, *, otherwise: Mapping[str, Any]) -> torch.nn.Module:
+    """Return the network of a checkpoint, as the checkpoint describes it; parameters and errors as `export_model`."""
+    return _trained(checkpoint, otherwise)[0]
+
+
+def _trained(checkpoint: str | Path | None, otherwise: Mapping[str, Any]) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """Return the network of a checkpoint, and its description."""
     if checkpoint is None:
         raise InputError(
             "expected a checkpoint of a training in --output_dir, found none",
@@ -64,24 +84,17 @@ def export_model(
     if "record" not in stored:
         logger.warning("%s: no record of the training; its network and encoder are taken from the options", path)
     recorded = dict(stored["record"]["model"] if "record" in stored else otherwise)
-    config = network_config(recorded["network"], recorded["encoder"])
-    model = build_network(config)
+    network = build_network(network_config(recorded["network"], recorded["encoder"]))
     try:
-        model.load_state_dict(stored.get("model", stored))
+        network.load_state_dict(stored.get("model", stored))
     except RuntimeError as error:
         raise InputError(
             "expected a checkpoint of the network that the options describe, found another", path=path
         ) from error
-    fields = {
-        "encoder_name": _encoder_name(model, recorded),
-        "hu_range": recorded["hu_range"],
-        "training_data": recorded["training_data"],
-        **description,
-    }
-    return save_model(model, Path(folder), **fields, network=asdict(config))
+    return network, recorded
 
 
-def _encoder_name(model: Any, recorded: Mapping[str, Any]) -> str | None:
+def _encoder_name(model: torch.nn.Module, recorded: Mapping[str, Any]) -> str | None:
     if not isinstance(model, ClipDenoiser):
         return None
     name: str = recorded["encoder"]

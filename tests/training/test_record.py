@@ -63,6 +63,14 @@ def test_an_export_needs_no_options_of_the_training(training):
     assert all(torch.allclose(value, best[name], atol=1e-3) for name, value in network.state_dict().items())
 
 
+def test_an_evaluation_needs_no_options_of_the_network(training):
+    values = {"dataset_dir": str(training / "data"), "output_dir": str(training / "out"), "section": "validation"}
+    run_pipeline("natural_lite", ["train", "evaluate"], values)
+    assert "psnr" in (training / "out" / "metrics.csv").read_text()
+    with pytest.raises(InputError, match=r"section testing .* sections with images: training \(2\), validation \(1\)"):
+        run_pipeline("natural_lite", ["train", "evaluate"], {**values, "section": "testing"})
+
+
 def test_an_export_refuses_options_that_contradict_the_training(training):
     export(training, crop=16, dataset_dir="elsewhere")
     with pytest.raises(InputError, match=r"trained with other values: --noise_std .*255.*, now 0\.1"):

@@ -76,6 +76,7 @@ def run_pipeline(pipeline: str, configs: Sequence[str], overrides: Mapping[str, 
     configuration = merged_configuration(pipeline, *names)
     check_options(configuration, overrides)
     values = {"bundle_root": str(folder), "output_dir": f"{pipeline}-training", **overrides}
+    values["output_dir"] = str(values["output_dir"])  # a name like 2026 was read as a number
     if "export" in configs:
         _refuse_other_values(values)
     Path(values["output_dir"]).mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from ctdenoise.training.run import run_pipeline
 from tests.training.test_bundle import photographs
 
 #: A training of two steps that takes a second.
-TINY = {"crop": 16, "batch_size": 1, "iterations": 2, "validation_images": 1}
+TINY = {"crop": 16, "batch_size": 1, "iterations": 2, "validation_images": 1, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fire.parser import DefaultParseValue
-
 from ctdenoise.errors import InputError
 from ctdenoise.training.configuration import merged_configuration
 from ctdenoise.training.resources import resource
@@ -36,8 +34,13 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If an argument is not of these forms.
+        If an argument is not of these forms, or packages that training needs are not installed.
     """
+    missing = [name for name in ("fire", "ignite", "tensorboard") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"training needs {', '.join(missing)}, found none", hint="pip install 'ctdenoise[train]'")
+    from fire.parser import DefaultParseValue
+
     overrides, remaining = {}, list(arguments)
     while remaining:
         key, equals, value = remaining.pop(0).partition("=")
@@ -69,8 +72,6 @@ def run_pipeline(pipeline: str, configs: Sequence[str], overrides: Mapping[str, 
 
     from ctdenoise.training.options import check_options
 
-    if find_spec("tensorboard") is None:
-        raise InputError("training needs TensorBoard, found none", hint="pip install 'ctdenoise[train]'")
     folder = resource("pipelines", pipeline)
     names = [*configs, *(["multi_gpu_train"] if int(os.environ.get("WORLD_SIZE", "1")) > 1 else [])]
     configuration = merged_configuration(pipeline, *names)

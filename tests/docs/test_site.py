@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from ctdenoise.cli import app
-from docs.hooks import commands, house, included, python_reference, schemas
+from docs.hooks import commands, house, included, python_reference, schemas, tutorials
 from tests import test_architecture
 from tests.conftest import REPOSITORY
 
@@ -70,7 +70,12 @@ def test_every_page_that_the_navigation_names_is_there():
         return {entry} if isinstance(entry, str) else {name for item in items for name in named(item)}
 
     settings = yaml.safe_load((REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"))
-    made = {*included.included_pages(), *commands.command_pages(), "reference/schemas.md"}
+    made = {
+        *(f"tutorials/{script.stem}.md" for script in tutorials.scripts()),
+        *included.included_pages(),
+        *commands.command_pages(),
+        "reference/schemas.md",
+    }
     for name in named(settings["nav"]):
         assert name.endswith("/") or name in made or (REPOSITORY / "docs" / name).is_file(), name
 

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("monai.deploy.core", reason="monai-deploy-app-sdk is not installed")
 
+from monai.deploy.conditions import CountCondition
 from monai.deploy.core import Application
 from monai.deploy.core.domain import DICOMSeries, DICOMStudy
 from monai.deploy.core.domain.dicom_series_selection import SelectedSeries, StudySelectedSeries
@@ -35,7 +36,8 @@ class Denoising(Application):
         super().__init__(argv=[])
 
     def compose(self) -> None:
-        loader = DICOMDataLoaderOperator(self, input_folder=self.source, name="loader")
+        once = CountCondition(self, 1)
+        loader = DICOMDataLoaderOperator(self, once, input_folder=self.source, name="loader")
         selector = DICOMSeriesSelectorOperator(self, rules=SELECTION, all_matched=True, name="selector")
         writer = DenoiseOperator(self, output_folder=self.output, model=small(), name="writer")
         self.add_flow(loader, selector, {("dicom_study_list", "dicom_study_list")})

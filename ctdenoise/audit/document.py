@@ -109,6 +109,47 @@ class Summary(Record):
     bias: dict[str, Interval]
 
 
+class PhantomTask(Record):
+    """Lesions of one size and contrast, inserted into the source and denoised with it."""
+
+    diameter_mm: float
+    contrast_hu: float
+    lesions: dict[str, int] = Field(description="Number at uniform and at structured places.")
+    contrast_recovery: dict[str, Interval] = Field(
+        description="By kind of place: share of the lesion that is left, by projection on the lesion."
+    )
+    ttf50_per_mm: float | None = Field(
+        description="Resolution of the scan times what denoising leaves of it; with lesions of 10 mm only."
+    )
+    npw_source: Interval = Field(description="d' of the non-prewhitening observer.")
+    npw_derived: Interval
+    cho_source: Interval = Field(description="d' of the channelised Hotelling observer with internal noise.")
+    cho_derived: Interval
+
+
+class DoseStatement(Record):
+    """At which dose the denoised series shows a lesion as well as the source does."""
+
+    diameter_mm: float
+    contrast_hu: float
+    doses: list[float] = Field(description="Doses that were simulated, relative to the source's.")
+    npw_derived: list[float] = Field(description="d' of the denoised series at these doses.")
+    npw_source: float = Field(description="d' of the source.")
+    dose: Interval | None = Field(description="Dose of equal d'; None where it is beyond the simulated ones.")
+    sentence: str
+
+
+class Phantom(Record):
+    """A virtual phantom in the scan itself."""
+
+    slices: int
+    model: str
+    strength: float
+    ttf: Literal["skin", "assumed"] = Field(description="Where the resolution that blurs lesions was measured.")
+    tasks: list[PhantomTask]
+    dose: DoseStatement
+
+
 class Recommendation(Record):
     """The highest strength at which the audit passes."""
 
@@ -134,6 +175,7 @@ class Audit(Record):
     slices_in_series: int
     unmatched: int = Field(description="Slices of the source without a derived one.")
     recommendation: Recommendation | None
+    phantom: Phantom | None = Field(description="With --phantom only.")
     noise: NoiseInfo
     summary: Summary
     slices: list[SliceAudit]

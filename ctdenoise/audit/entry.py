@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from ctdenoise.audit.document import Audit
+from ctdenoise.audit.document import Audit, Phantom
 from ctdenoise.audit.page import PAGE, write_page
 from ctdenoise.audit.recommendation import chosen_indices, recommend
+from ctdenoise.audit.result_phantom import result_phantom
 from ctdenoise.audit.series_audit import DERIVED, SOURCE, audit_series, series_noise
 from ctdenoise.audit.slice_audit import SeriesNoise
 from ctdenoise.audit.wording import paragraph
@@ -25,7 +26,12 @@ AUDIT = "audit.json"
 
 
 def audit(
-    source: Path, derived: Path, output: Path, *, on_start: Callable[[int], Callable[[], None] | None] | None = None
+    source: Path,
+    derived: Path,
+    output: Path,
+    *,
+    phantom: bool = False,
+    on_start: Callable[[int], Callable[[], None] | None] | None = None,
 ) -> Audit:
     """Audit a derived series and write ``audit.json`` and ``audit.html``.
 
@@ -35,6 +41,8 @@ def audit(
         A DICOM series, a volume or an array of HU each; slices are matched by source images, position or order.
     output
         Folder for the results.
+    phantom
+        Also measure a virtual phantom in the scan; of results of ctdenoise.
     on_start
         Called with the number of slices; what it returns is called after each.
 
@@ -49,11 +57,19 @@ def audit(
         aligned = align({name: open_stack(root) for name, root in roots.items()})
         manifest = read_manifest(_manifest_path(roots[DERIVED]))
         strength = manifest.strength if manifest else None
+        measured = result_phantom(aligned, manifest) if phantom else None
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot be written: {error.strerror or error}", path=output) from error
-        return audit_aligned(aligned, document=output / AUDIT, page=output / PAGE, strength=strength, on_start=on_start)
+        return audit_aligned(
+            aligned,
+            document=output / AUDIT,
+            page=output / PAGE,
+            strength=strength,
+            phantom=measured,
+            on_start=on_start,
+        )
 
 
 def audit_aligned(
@@ -62,6 +78,7 @@ def audit_aligned(
     document: Path,
     page: Path,
     strength: float | None,
+    phantom: Phantom | None = None,
     on_start: Callable[[int], Callable[[], None] | None] | None = None,
 ) -> Audit:
     """Audit stacks named ``source`` and ``derived``.
@@ -74,6 +91,8 @@ def audit_aligned(
         Files to write.
     strength
         That the derived series was made with; None where it is unknown.
+    phantom
+        Of this result, if it was measured.
     on_start
         As in :func:`audit`.
 
@@ -84,7 +103,8 @@ def audit_aligned(
     """
     advance = on_start(len(aligned)) if on_start else None
     noise = series_noise(aligned)
-    result = _with_recommendation(audit_series(aligned, noise, advance=advance), aligned, noise, strength)
+    result = audit_series(aligned, noise, advance=advance).model_copy(update={"phantom": phantom})
+    result = _with_recommendation(result, aligned, noise, strength)
     text = json.dumps(result.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
     try:
         write_whole(document, text + "\n")

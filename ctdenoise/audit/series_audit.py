@@ -109,6 +109,7 @@ def _document(aligned: AlignedStacks, noise: NoiseModel, slices: Sequence[SliceA
         slices_in_series=len(aligned.base.slices),
         unmatched=aligned.unmatched,
         recommendation=None,
+        phantom=None,
         noise=NoiseInfo(
             std_hu=noise.std,
             mean_frequency_per_mm=_mean_frequency(noise),

@@ -54,6 +54,13 @@ def paragraph(audit: Audit) -> str:
         parts.append(f"The largest local differences had z = {removed:.1f} (removed) and {added:.1f} (added).")
     if audit.recommendation:
         parts.append(audit.recommendation.sentence)
+    if audit.phantom:
+        lesions = sum(audit.phantom.tasks[0].lesions.values())
+        parts.append(
+            f"In a virtual phantom, {lesions} lesions of each of {len(audit.phantom.tasks)} kinds were inserted into "
+            f"{audit.phantom.slices} slices and denoised with {audit.phantom.model} at strength "
+            f"{audit.phantom.strength:g}. {audit.phantom.dose.sentence}"
+        )
     parts.append(f"Verdict: {audit.verdict}. Square brackets are 95 % intervals.")
     return " ".join(parts)
 

@@ -23,6 +23,13 @@ def audit(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for audit.json and audit.html.")],
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if the audit fails.")] = False,
+    phantom: Annotated[
+        bool,
+        typer.Option(
+            "--phantom",
+            help="Also insert lesions and denoise them: contrast, detectability, dose. Of results of ctdenoise.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Judge what was changed in a derived series against the noise of its source, without a reference.
@@ -32,13 +39,18 @@ def audit(
     """
     from ctdenoise.audit.entry import audit as audit_series
 
+    if phantom:
+        from ctdenoise.cli.process import configure_torch
+
+        configure_torch()
+
     with show_progress(as_json) as progress:
 
         def start(slices: int) -> Callable[[], None]:
             progress.start("slices", slices, 0)
             return progress.advance
 
-        result = audit_series(source, derived, output, on_start=start)
+        result = audit_series(source, derived, output, phantom=phantom, on_start=start)
     print_json(result.as_json()) if as_json else print_audit(result, output)
     raise typer.Exit(1 if strict and result.verdict == "fail" else 0)
 
@@ -51,4 +63,6 @@ def print_audit(result: Audit, output: Path) -> None:
         print(f"{reason.severity}: {reason.text}{where}")
     if result.recommendation:
         print(result.recommendation.sentence)
+    if result.phantom:
+        print(result.phantom.dose.sentence)
     print(output / "audit.html")

@@ -72,3 +72,11 @@ def test_series_of_different_length_are_refused(arrays, tmp_path):
 def test_the_schema_in_the_documentation_is_current():
     written = json.loads((REPOSITORY / "docs" / "audit.schema.json").read_text())
     assert written == Audit.model_json_schema(by_alias=True)
+
+
+def test_a_phantom_needs_the_model_of_the_result(arrays, tmp_path):
+    source, same, _ = arrays
+    with pytest.raises(Exception, match="expected a result of ctdenoise run with its manifest"):
+        runner.invoke(
+            app, ["audit", str(source), str(same), "-o", str(tmp_path / "out"), "--phantom"], catch_exceptions=False
+        )

@@ -106,3 +106,20 @@ def test_a_residual_needs_uids_that_can_be_matched(tmp_path):
     done = CliRunner().invoke(app, ["run", "x", "-o", str(tmp_path), "--save-residual", "--random-uids"])
     assert done.exit_code == 2
     assert "--save-residual: cannot be used with --random-uids" in " ".join(done.output.replace("│", " ").split())
+
+
+@pytest.mark.slow
+def test_a_phantom_of_a_result(series, tmp_path):
+    (result,) = denoise(series, tmp_path / "out", model="ct-lowdose-lite", options=RunOptions(strength=0.5)).results
+    arguments = ["audit", series, result.folder, "-o", tmp_path / "audit", "--phantom"]
+    done = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    phantom = json.loads((tmp_path / "audit" / "audit.json").read_text())["phantom"]
+    assert (phantom["model"], phantom["strength"]) == ("ct-lowdose-lite", 0.5)
+    assert phantom["dose"]["sentence"] in done.output.replace("\n", " ")
+    assert phantom["dose"]["npw_derived"] == sorted(phantom["dose"]["npw_derived"], reverse=True)
+    large = next(task for task in phantom["tasks"] if task["contrast_hu"] == 100 and task["diameter_mm"] == 10)
+    assert large["contrast_recovery"]["uniform"]["value"] == pytest.approx(1, abs=0.05)
+    page = (tmp_path / "audit" / "audit.html").read_text()
+    assert "Virtual phantom" in page
+    assert phantom["dose"]["sentence"] in page

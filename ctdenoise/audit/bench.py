@@ -1,0 +1,129 @@
+"""Where a virtual phantom is built: slices of a scan, places in them, its resolution and its noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
+
+from ctdenoise.audit.inserts import SIDE, Curve, Image, around, spaced, with_inserts
+from ctdenoise.audit.observers import pixel_spectrum
+from ctdenoise.errors import InputError
+from ctdenoise.evaluation import resolution
+from ctdenoise.noise.measure import MIN_REGIONS, REGION_SIZE, Region, region_power, uniform_regions
+
+#: Slices, and lesions of each kind of place in a slice.
+_SLICES, _LESIONS = 3, 8
+#: Resolution where there is no smooth skin to measure it at: a Gaussian of this standard deviation, mm.
+_ASSUMED_BLUR_MM = 0.5
+#: Range of soft tissue in the smoothed slice, HU.
+_SOFT_TISSUE_HU = (-150.0, 200.0)
+
+Denoise = Callable[[Image], Image]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Slices of a scan, and the places in them.
+
+    Attributes
+    ----------
+    slices
+        ``[H, W]`` HU each.
+    pixel_mm
+        Pixel spacing.
+    regions
+        Uniform regions, in which noise is measured.
+    places
+        By kind (``uniform``, ``structured``), for each slice: centres of lesions.
+    ttf, measured_ttf
+        Resolution of the scan, and whether it was measured.
+    denoise
+        Maps a slice to a denoised one.
+    """
+
+    slices: Sequence[Image]
+    pixel_mm: float
+    regions: Sequence[Region]
+    places: Mapping[str, Sequence[Sequence[tuple[int, int]]]]
+    ttf: Curve
+    measured_ttf: bool
+    denoise: Denoise
+
+    @cached_property
+    def denoised(self) -> list[Image]:
+        """The slices as they are, denoised."""
+        return [self.denoise(one) for one in self.slices]
+
+    def spectra(self, images: Sequence[Image]) -> NDArray[np.float64]:
+        """Return the noise spectrum of each uniform region, for observers."""
+        powers = region_power(images, self.regions, self.pixel_mm)
+        return np.stack([pixel_spectrum(power, self.pixel_mm, SIDE) for power in powers])
+
+    def responses(
+        self, patch: NDArray[np.float64], slices: Sequence[Image], without: Sequence[Image]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return by kind of place what is left of each lesion after denoising, ``[N, 64, 64]`` HU."""
+        found: dict[str, list[NDArray[np.float64]]] = {kind: [] for kind in self.places}
+        for index, (image, plain) in enumerate(zip(slices, without, strict=True)):
+            everywhere = [place for kind in self.places for place in self.places[kind][index]]
+            difference = self.denoise(with_inserts(image, patch, everywhere)) - plain
+            for kind in self.places:
+                found[kind] += [difference[around(*place)].astype(np.float64) for place in self.places[kind][index]]
+        return {kind: np.stack(patches) for kind, patches in found.items() if patches}
+
+
+def make_bench(sample: Sequence[Image], pixel_mm: float, denoise: Denoise) -> Bench:
+    """Choose slices and places for lesions in some slices of a series.
+
+    Raises
+    ------
+    InputError
+        If there is too little uniform soft tissue.
+    """
+    clean = [np.clip(np.nan_to_num(one, nan=-1024.0), -1024, 3072).astype(np.float32) for one in sample]
+    regions = uniform_regions(clean)
+    counts = np.bincount([region[0] for region in regions], minlength=len(clean))
+    chosen = sorted(np.argsort(-counts, kind="stable")[:_SLICES].tolist())
+    kept = [(chosen.index(i), row, column) for i, row, column in regions if i in chosen]
+    slices = [clean[i] for i in chosen]
+    half = REGION_SIZE // 2
+    uniform, structured = [], []
+    for index, image in enumerate(slices):
+        centres = [(row + half, column + half) for i, row, column in kept if i == index]
+        uniform.append(spaced(centres, image.shape, _LESIONS))
+        others = [place for place in _structured(image, index) if _apart(place, uniform[-1])]
+        structured.append(spaced(others, image.shape, _LESIONS))
+    if len(kept) < MIN_REGIONS or not any(uniform):
+        raise InputError(
+            f"expected at least {MIN_REGIONS} uniform regions of soft tissue to insert lesions into, found {len(kept)}"
+        )
+    arcs = [resolution.skin_arcs(image) for image in slices]
+    measured = any(arcs)
+    ttf = resolution.skin_ttf(slices, arcs, pixel_mm) if measured else _assumed_ttf(pixel_mm)
+    return Bench(slices, pixel_mm, kept, {"uniform": uniform, "structured": structured}, ttf, measured, denoise)
+
+
+def _structured(image: Image, seed: int) -> list[tuple[int, int]]:
+    """Return places of soft tissue near edges, in random order."""
+    smooth = gaussian_filter(image, 3.0)
+    soft = (smooth > _SOFT_TISSUE_HU[0]) & (smooth < _SOFT_TISSUE_HU[1])
+    if not soft.any():
+        return []
+    gradient = gaussian_gradient_magnitude(np.clip(image, -300, 300), 2.0)
+    places = np.argwhere(soft & (gradient > np.percentile(gradient[soft], 75)))
+    chosen = np.random.default_rng(seed).permutation(len(places))[:2000]
+    return [(int(row), int(column)) for row, column in places[chosen]]
+
+
+def _apart(place: tuple[int, int], others: Sequence[tuple[int, int]]) -> bool:
+    return all(max(abs(place[0] - row), abs(place[1] - column)) >= SIDE for row, column in others)
+
+
+def _assumed_ttf(pixel_mm: float) -> Curve:
+    frequency = np.linspace(0, 0.5 / pixel_mm * np.sqrt(2), 64)
+    return frequency, np.exp(-2 * (np.pi * _ASSUMED_BLUR_MM * frequency) ** 2)

@@ -1,0 +1,76 @@
+"""The virtual phantom of a result of ctdenoise, whose manifest says how lesions have to be denoised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ctdenoise.audit.bench import make_bench
+from ctdenoise.audit.document import Phantom
+from ctdenoise.audit.inserts import Image
+from ctdenoise.audit.phantom import measure_phantom
+from ctdenoise.audit.series_audit import ASSUMED_PIXEL_MM, SOURCE
+from ctdenoise.errors import InputError
+from ctdenoise.evaluation.pairing import AlignedStacks
+from ctdenoise.inference.denoiser import Denoiser
+from ctdenoise.inference.manifest import Manifest
+from ctdenoise.noise.measure import evenly_spread
+
+#: Slices among which those with the most uniform tissue are chosen.
+_SAMPLED = 8
+
+
+@dataclass(frozen=True)
+class _Denoise:
+    """Denoises a slice as the result was denoised."""
+
+    denoiser: Denoiser
+    strength: float
+
+    def __call__(self, image: Image) -> Image:
+        denoised: Image = self.denoiser.denoise_slices(image[None], self.strength)[0]
+        return denoised
+
+
+def result_phantom(
+    aligned: AlignedStacks, manifest: Manifest | None, *, advance: Callable[[], None] | None = None
+) -> Phantom:
+    """Measure the virtual phantom with the model and the strength of a result.
+
+    Parameters
+    ----------
+    aligned
+        Stacks of which one is named ``source``.
+    manifest
+        Of the result; None where it has none.
+    advance
+        Called after each step.
+
+    Raises
+    ------
+    InputError
+        If the result is not of a model that ships, or the source has too little uniform soft tissue.
+    """
+    denoise = _denoise(manifest, aligned)
+    sample = [aligned.read(index)[SOURCE] for index in evenly_spread(len(aligned), _SAMPLED)]
+    bench = make_bench(sample, aligned.base.pixel_spacing_mm or ASSUMED_PIXEL_MM, denoise)
+    name = str(denoise.denoiser.description.name) if denoise.denoiser.description else "custom"
+    return measure_phantom(bench, model=name, strength=denoise.strength, advance=advance)
+
+
+def _denoise(manifest: Manifest | None, aligned: AlignedStacks) -> _Denoise:
+    path = list(aligned.stacks.values())[-1].path
+    parameters = manifest.operation.parameters if manifest else {}
+    model, strength = parameters.get("model"), parameters.get("strength")
+    if not model or not strength:
+        raise InputError(
+            "expected a result of ctdenoise run with its manifest, found none; lesions have to be denoised as it was",
+            path=path,
+            hint="leave --phantom out",
+        )
+    denoiser = Denoiser.from_pretrained(model["name"], engine="eager", full_field=parameters.get("full_field", False))
+    if denoiser.description is None or denoiser.description.sha256 != model["sha256"]:
+        raise InputError(f"expected the model {model['name']} that the result was made with, found another", path=path)
+    if denoiser.context:
+        raise InputError("expected a model without context for --phantom, found one with", path=path)
+    return _Denoise(denoiser, float(strength))

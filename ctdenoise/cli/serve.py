@@ -49,11 +49,11 @@ def serve(
     from ctdenoise.cohort.stopping import StopOnSignals
 
     with needs_extra("node"):
-        from ctdenoise.service.node import Node, retry_failed
+        from ctdenoise.service.node import Node
     from ctdenoise.service.spool import Spool
 
     if retry:
-        print(f"{retry_failed(Spool(loaded.spool.folder))} series are processed and sent again")
+        print(f"{Spool(loaded.spool.folder).retry_failed()} series are processed and sent again")
         return
     with StopOnSignals() as stop, _logged(verbose):
         node = Node(loaded, configure_worker)

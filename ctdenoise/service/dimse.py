@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from ctdenoise.service.transport import INTERRUPTED, Sent, describe
 _REQUEST = 1
 _NO_SUCH_TRANSACTION = 0x0112  # PS3.7 C: no such SOP Instance
 _PDU = 131072
+#: Seconds after which pynetdicom's reactor has noticed that it is to pause; one turn takes 1 ms.
+_REACTOR_TURN = 0.1
 
 
 class Commitments:
@@ -103,6 +106,7 @@ class DimseTransport:
         association = self._associate(entity)
         if not association.is_established:
             return Sent(problem=_refusal(association))
+        reactor = _pause(association)
         try:
             for uid, path in files.items():
                 if self._stop():
@@ -123,6 +127,7 @@ class DimseTransport:
                 if code & 0xFF00 == OUT_OF_RESOURCES:
                     break
         finally:
+            association._reactor_checkpoint = reactor
             if association.is_established:
                 association.release()
         return Sent(accepted, describe(problems))
@@ -173,6 +178,29 @@ class DimseTransport:
         assert title is not None
         tls = (self._context, host) if self._context else None
         return entity.associate(host, port, ae_title=title, tls_args=tls, evt_handlers=handlers or [])
+
+
+class _Ignored(threading.Event):
+    """An event that never changes."""
+
+    def set(self) -> None:
+        """Do nothing."""
+
+    def clear(self) -> None:
+        """Do nothing."""
+
+
+def _pause(association: Association) -> threading.Event:
+    """Keep pynetdicom's reactor from taking responses that a request waits for; return what lets it go on.
+
+    pynetdicom 3.0.4 pauses it for each request, but may go on before it has paused: one response in some thousands is
+    then taken for an unexpected message, and the request waits for its time limit.
+    """
+    reactor = association._reactor_checkpoint
+    reactor.clear()
+    time.sleep(_REACTOR_TURN)
+    association._reactor_checkpoint = _Ignored()
+    return reactor
 
 
 def _reference(uid: str, path: Path) -> Dataset:

@@ -17,10 +17,10 @@ from ctdenoise.io.dicom import Series, discover
 from ctdenoise.io.dicom.cautions import made_here
 from ctdenoise.io.dicom.deidentify import Deidentification
 from ctdenoise.io.dicom.read import read_dataset
+from ctdenoise.service.entry import Entry
 from ctdenoise.service.outcome import JobOutcome
 from ctdenoise.service.rules import RULE_TAGS, first_match
 from ctdenoise.service.settings import Rule, Settings, WorkSection
-from ctdenoise.service.spool import Entry
 
 #: Secret that pseudonyms depend on.
 KEY_VARIABLE = "CTDENOISE_PSEUDONYM_KEY"

@@ -13,12 +13,13 @@ from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr
 from ctdenoise.service.certificates import client_context
 from ctdenoise.service.dicomweb import StowTransport, connect
 from ctdenoise.service.dimse import Commitments, DimseTransport
+from ctdenoise.service.entry import Entry, State
 from ctdenoise.service.events import Events
 from ctdenoise.service.outcome import JobOutcome
 from ctdenoise.service.receiver import Receiver
 from ctdenoise.service.sender import Sender
 from ctdenoise.service.settings import Destination, Settings
-from ctdenoise.service.spool import Entry, Spool, State
+from ctdenoise.service.spool import Spool
 from ctdenoise.service.transport import Transport
 from ctdenoise.service.web import Measured, Web
 from ctdenoise.service.worker import Worker
@@ -69,6 +70,8 @@ class Node:
         #: Answers while the node serves.
         self.web: Web | None = None
         self._cleaned = 0.0
+        #: No series is begun before this time.
+        self._not_before = 0.0
         self._turned = clock()
         self.spool.acquire()
         self.spool.recover()
@@ -115,9 +118,9 @@ class Node:
             for entry in self.spool.entries(State.INCOMING):
                 self._complete(entry)
             while not stop() and (self.worker.entry or self.spool.entries(State.READY)):
-                if not self.worker.entry and not self._has_space():
-                    break
                 self._work(wait=_POLL)
+                if not self.worker.entry:  # the disk is full
+                    break
             for sender in self.senders:
                 sender.send_due(stop)
             self._settle()
@@ -180,7 +183,6 @@ class Node:
     def _complete(self, entry: Entry) -> None:
         ready = self.spool.complete(entry)
         if ready:
-            self.receiver.forget(entry.key)
             self.events.note("series_complete", series=ready.key, images=sum(1 for _ in ready.images.iterdir()))
 
     def _work(self, wait: float = 0) -> None:
@@ -189,7 +191,7 @@ class Node:
         outcome = self.worker.poll(wait)
         if entry and outcome:
             self._finished(entry, outcome)
-        if self.worker.entry or not self._has_space():
+        if self.worker.entry or not self._has_space() or self._clock() < self._not_before:
             return
         ready = self.spool.entries(State.READY)
         if ready:
@@ -197,6 +199,27 @@ class Node:
             self.worker.submit(self.spool.move(longest, State.WORKING))
 
     def _finished(self, entry: Entry, outcome: JobOutcome) -> None:
+        try:
+            crashes = self._note(entry, outcome)
+        except OSError as error:  # the disk is full
+            self.events.note("spool_failed", level=logging.ERROR, series=entry.key, reason=error.strerror)
+            outcome, crashes = JobOutcome("no_space"), 0
+        if outcome.kind == "no_space":
+            self._not_before = self._clock() + _CLEAN_UP
+        self.spool.move(entry, _next_state(outcome, crashes))
+        self.events.note(
+            f"series_{outcome.kind}",
+            level=logging.INFO if outcome.kind in ("done", "left_alone", "stopped") else logging.WARNING,
+            series=entry.key,
+            rule=outcome.rule,
+            images=len(outcome.results),
+            seconds=outcome.seconds,
+            problems=outcome.problems,
+            **({"notes": outcome.notes} if outcome.notes else {}),
+        )
+
+    def _note(self, entry: Entry, outcome: JobOutcome) -> int:
+        """Write down what became of a series; return how many processes have died over it."""
         record = entry.record()
         record.rule, record.results = outcome.rule, outcome.results
         record.destinations, record.problems = outcome.destinations, outcome.problems
@@ -208,17 +231,7 @@ class Node:
             delivery = entry.delivery(name)
             entry.write_delivery(name, type(delivery)(sent=delivery.sent))
         entry.write(record)
-        self.spool.move(entry, _next_state(outcome, record.crashes))
-        self.events.note(
-            f"series_{outcome.kind}",
-            level=logging.INFO if outcome.kind in ("done", "left_alone", "stopped") else logging.WARNING,
-            series=entry.key,
-            rule=outcome.rule,
-            images=len(outcome.results),
-            seconds=outcome.seconds,
-            problems=outcome.problems,
-            **({"notes": outcome.notes} if outcome.notes else {}),
-        )
+        return record.crashes
 
     def _settle(self) -> None:
         """Bring series that were sent everywhere, or given up, into their last state."""
@@ -234,6 +247,7 @@ class Node:
     def _clean_up(self) -> None:
         """Remove what was kept for its time."""
         self._cleaned = self._clock()
+        self.receiver.forget({entry.key for entry in self.spool.entries(State.INCOMING)})
         self.spool.sweep(older_than=10 * self.settings.node.timeout_s)
         kept = {State.SENT: self.settings.spool.keep_sent_hours, State.FAILED: self.settings.spool.keep_failed_hours}
         for state, hours in kept.items():
@@ -251,23 +265,6 @@ class Node:
             return StowTransport(connect(destination.url, destination.token_variable, node.timeout_s))
         context = client_context(self.settings.tls) if destination.tls and self.settings.tls else None
         return DimseTransport(destination, node, context, self._commitments, self._stopping.is_set)
-
-
-def retry_failed(spool: Spool) -> int:
-    """Have all series that failed processed and sent again, by the node that runs or is started next.
-
-    Returns
-    -------
-    int
-        How many there are.
-    """
-    entries = spool.entries(State.FAILED)
-    for entry in entries:
-        record = entry.record()
-        record.crashes, record.problems = 0, []
-        entry.write(record)
-        spool.move(entry, State.READY)
-    return len(entries)
 
 
 def _next_state(outcome: JobOutcome, crashes: int) -> State:

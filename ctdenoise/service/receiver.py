@@ -6,7 +6,7 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,11 @@ from ctdenoise.errors import InputError
 from ctdenoise.io.dicom.enhanced import ENHANCED_CT
 from ctdenoise.io.dicom.read import NotDicomError, read_dataset
 from ctdenoise.service.certificates import server_context
+from ctdenoise.service.entry import Stored
 from ctdenoise.service.events import Events
 from ctdenoise.service.listener import Listener
 from ctdenoise.service.settings import Settings
-from ctdenoise.service.spool import Spool, Stored
+from ctdenoise.service.spool import Spool, series_key
 
 # Status codes of C-STORE (PS3.4 table B.2-1; PS3.7 annex C).
 SUCCESS = 0x0000
@@ -180,10 +181,10 @@ class Receiver:
             # After a restart, the time begins when a series is first asked for.
             return self._clock() - self._last.setdefault(key, self._clock()) >= self._settings.node.quiet_s
 
-    def forget(self, key: str) -> None:
-        """Forget when images of a series came."""
+    def forget(self, wanted: Collection[str]) -> None:
+        """Forget when images came, but for these series."""
         with self._lock:
-            self._last.pop(key, None)
+            self._last = {key: time for key, time in self._last.items() if key in wanted}
 
     def _accepted(self, event: evt.Event) -> None:
         with self._lock:
@@ -200,6 +201,8 @@ class Receiver:
         with self._lock:
             for key in self._open.pop(event.assoc, ()):
                 self._last[key] = self._clock()
+            if not self._open:  # what is there now was cut off
+                self._spool.sweep(older_than=0)
 
     def _store(self, event: evt.Event) -> int:
         """Store an image; the status tells what became of it."""
@@ -231,11 +234,12 @@ class Receiver:
             self._events.note("refused_other_class_or_instance", level=logging.WARNING, **_peer(event))
             return DOES_NOT_MATCH_CLASS
         calling = event.assoc.requestor.ae_title.strip()
-        key, stored = self._spool.add(file, study, series, instance, calling)
+        key = series_key(study, series)
         with self._lock:
             self._last[key] = self._clock()
             if event.assoc in self._open:
                 self._open[event.assoc].add(key)
+        stored = self._spool.add(file, key, instance, calling)
         if stored == Stored.OTHER:
             self._events.note("refused_duplicate_uid", level=logging.WARNING, series=key, **_peer(event))
             return DUPLICATE_INSTANCE

@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from ctdenoise.service.entry import Entry, State
 from ctdenoise.service.events import Events
 from ctdenoise.service.record import Delivery
 from ctdenoise.service.settings import Destination, RetrySection
-from ctdenoise.service.spool import Entry, Spool, State
+from ctdenoise.service.spool import Spool
 from ctdenoise.service.transport import INTERRUPTED, Transport
 
 #: Seconds between looks at the spool.

@@ -26,87 +26,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from ctdenoise.errors import InputError
-from ctdenoise.service.record import Delivery, SeriesRecord, read_record, write_record
-
-
-class State(StrEnum):
-    """States of a series, which are folders."""
-
-    INCOMING = "incoming"
-    READY = "ready"
-    WORKING = "working"
-    OUTGOING = "outgoing"
-    SENT = "sent"
-    FAILED = "failed"
-
-
-class Stored(StrEnum):
-    """What became of a received image."""
-
-    NEW = "new"
-    SAME = "same"
-    OTHER = "other"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A series in the spool.
-
-    Attributes
-    ----------
-    folder
-        ``STATE/KEY``.
-    """
-
-    folder: Path
-
-    @property
-    def key(self) -> str:
-        """Hash of study and series."""
-        return self.folder.name
-
-    @property
-    def images(self) -> Path:
-        """Received files."""
-        return self.folder / "in"
-
-    @property
-    def results(self) -> Path:
-        """Derived series."""
-        return self.folder / "out"
-
-    def record(self) -> SeriesRecord:
-        """Return what is known of the series."""
-        return read_record(self.folder / "series.json", SeriesRecord)
-
-    def changed(self) -> float:
-        """Return when its record was last written, seconds since 1970."""
-        try:
-            return (self.folder / "series.json").stat().st_mtime
-        except FileNotFoundError:
-            return self.folder.stat().st_mtime
-
-    def write(self, record: SeriesRecord) -> None:
-        """Replace what is known of the series."""
-        write_record(self.folder / "series.json", record)
-
-    def delivery(self, destination: str) -> Delivery:
-        """Return how far the sending to a destination is."""
-        return read_record(self._delivery(destination), Delivery)
-
-    def write_delivery(self, destination: str, delivery: Delivery) -> None:
-        """Replace how far the sending to a destination is."""
-        write_record(self._delivery(destination), delivery)
-
-    def _delivery(self, destination: str) -> Path:
-        return self.folder / f"delivery-{destination}.json"
+from ctdenoise.service.entry import Entry, State, Stored
+from ctdenoise.service.record import SeriesRecord
 
 
 class Spool:
@@ -177,22 +103,24 @@ class Spool:
         """Return the space on the disk."""
         return shutil.disk_usage(self.folder).free
 
-    def add(self, file: Path, study: str, series: str, instance: str, calling: str) -> tuple[str, Stored]:
+    def add(self, file: Path, key: str, instance: str, calling: str) -> Stored:
         """Add a received image, which is on the disk when this returns.
 
         Parameters
         ----------
         file
             In :attr:`partial`; gone afterwards.
-        study, series, instance
-            Its UIDs.
+        key
+            Of its series: see :func:`series_key`.
+        instance
+            Its UID.
         calling
             AE title of who sent it.
 
         Returns
         -------
-        tuple
-            Key of its series, and whether it was new, the same as one that is there, or another image with the UID of
+        Stored
+            Whether it was new, the same as one that is there, or another image with the UID of
             one that is there; the latter is not added.
 
         Raises
@@ -200,7 +128,7 @@ class Spool:
         OSError
             If it cannot be written.
         """
-        key, name = series_key(study, series), f"{_hash(instance)}.dcm"
+        name = f"{_hash(instance)}.dcm"
         _sync(file)
         with self.lock:
             for state in State:
@@ -208,11 +136,12 @@ class Spool:
                 if known.exists():
                     same = filecmp.cmp(known, file, shallow=False)
                     file.unlink()
-                    return key, Stored.SAME if same else Stored.OTHER
+                    return Stored.SAME if same else Stored.OTHER
             entry = Entry(self.folder / State.INCOMING / key)
             if not entry.images.is_dir():
-                entry.images.mkdir(parents=True)
+                entry.folder.mkdir(exist_ok=True)
                 entry.write(SeriesRecord(calling_ae_title=calling, received=self._clock()))
+                entry.images.mkdir()
                 for folder in (entry.folder, entry.folder.parent):
                     _sync(folder)
             file.rename(entry.images / name)
@@ -221,7 +150,7 @@ class Spool:
             os.fsync(folder_descriptor)
         finally:
             os.close(folder_descriptor)
-        return key, Stored.NEW
+        return Stored.NEW
 
     def complete(self, incoming: Entry) -> Entry | None:
         """Make a series ready whose images are all there, together with what came of it before.
@@ -279,12 +208,28 @@ class Spool:
             entry.folder.rename(grave)
         shutil.rmtree(grave, ignore_errors=True)
 
+    def retry_failed(self) -> int:
+        """Have all series that failed processed and sent again, by the node that runs or is started next.
+
+        Returns
+        -------
+        int
+            How many there are.
+        """
+        entries = self.entries(State.FAILED)
+        for entry in entries:
+            record = entry.record()
+            record.crashes, record.problems = 0, []
+            entry.write(record)
+            self.move(entry, State.READY)
+        return len(entries)
+
     def sweep(self, older_than: float) -> None:
         """Remove what associations that were cut off left, older than so many seconds."""
         now = time.time()
         for left in self.partial.iterdir():
             try:
-                if now - left.stat().st_mtime > older_than:
+                if now - left.stat().st_mtime >= older_than:
                     _remove(left)
             except FileNotFoundError:
                 continue

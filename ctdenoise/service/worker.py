@@ -12,9 +12,9 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctdenoise.service.entry import Entry
 from ctdenoise.service.outcome import JobOutcome
 from ctdenoise.service.settings import Settings
-from ctdenoise.service.spool import Entry
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event

@@ -78,6 +78,7 @@ def test_storescu_node_orthanc(begin, model, tmp_path):  # noqa: F811
         assert_equal(stored(pacs), by_run(source, tmp_path / "run", model))
 
 
+@pytest.mark.slow
 def test_orthanc_forwards_everything_and_there_is_no_loop(begin, model, tmp_path):  # noqa: F811
     source = make_series(tmp_path / "source", slices=3)
     (tmp_path / "forward.lua").write_text("function OnStoredInstance(id, tags, meta) SendToModality(id, 'node') end\n")
@@ -100,6 +101,7 @@ def test_orthanc_forwards_everything_and_there_is_no_loop(begin, model, tmp_path
         assert notes == ["", "made by ctdenoise"]
 
 
+@pytest.mark.slow
 def test_orthanc_commits_to_storage(begin, tmp_path):
     port = free_port()
     with running_pacs(tmp_path / "pacs", DicomModalities={"node": ["CTDENOISE", "127.0.0.1", port]}) as pacs:
@@ -186,6 +188,7 @@ def storescp(folder: Path, *options: str | Path) -> Iterator[int]:
         process.wait()
 
 
+@pytest.mark.slow
 def test_tls_both_ways(begin, certificates, tmp_path):
     source = make_series(tmp_path / "source")
     with storescp(tmp_path / "received", *identity(certificates, "peer")) as port:

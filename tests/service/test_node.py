@@ -22,11 +22,11 @@ from ctdenoise.cli.process import configure_node
 from ctdenoise.inference import Denoiser, RunOptions, denoise
 from ctdenoise.models import NetworkConfig, build_network, zoo
 from ctdenoise.service import node as node_module
+from ctdenoise.service.entry import Entry, State
 from ctdenoise.service.job import process
-from ctdenoise.service.node import Node, retry_failed
+from ctdenoise.service.node import Node
 from ctdenoise.service.outcome import JobOutcome
 from ctdenoise.service.settings import Settings
-from ctdenoise.service.spool import Entry, State
 from tests.conftest import make_series
 from tests.models.test_zoo import DESCRIPTION
 from tests.service.conftest import Clock, make_settings, send
@@ -257,7 +257,7 @@ def test_given_up_and_tried_again_by_hand(begin, pacs, tmp_path):
     (entry,) = node.node.spool.entries(State.FAILED)
     assert entry.record().problems == ["not sent to pacs: 3 × status 0xC001"]
     pacs.status = 0
-    assert retry_failed(node.node.spool) == 1
+    assert node.node.spool.retry_failed() == 1
     node.turn()
     assert node.states() == {"sent": 1}
     assert len(pacs.images) == 3
@@ -293,14 +293,15 @@ def test_a_restart_from_any_state_goes_on(state, begin, pacs, model, tmp_path):
 def test_a_series_over_which_the_worker_dies_twice_has_failed(begin, tmp_path, monkeypatch):
     node = begin()
     node.send(make_series(tmp_path / "source"))
-    outcome = JobOutcome("crashed", problems=["the process that worked on it died (exit code -9)"])
-    monkeypatch.setattr(node.node.worker, "poll", lambda seconds=0: outcome if node.node.worker.entry else None)
-    monkeypatch.setattr(node.node.worker, "submit", lambda entry: setattr(node.node.worker, "entry", entry))
+    worker = node.node.worker
+
+    def die(seconds: float = 0) -> JobOutcome | None:
+        working, worker.entry = worker.entry, None
+        problems = ["the process that worked on it died (exit code -9)"]
+        return JobOutcome("crashed", problems=problems) if working else None
+
+    monkeypatch.setattr(worker, "poll", die)
     node.turn(6)
-    node.node.worker.entry = None
-    for _ in range(4):
-        node.turn()
-        node.node.worker.entry = None
     (entry,) = node.node.spool.entries(State.FAILED)
     assert "died" in entry.record().problems[0]
 

@@ -216,7 +216,6 @@ def test_an_association_that_breaks_off_in_a_pdu_leaves_nothing(images, start):
     raw.socket.close()
     wait(lambda: node.receiver.associations == 0)
     assert node.files() == []
-    node.spool.sweep(-1)
     assert list(node.spool.partial.iterdir()) == []
     assert node.send(images) == [0, 0, 0]
 

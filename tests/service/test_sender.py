@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ctdenoise.service.entry import Entry, State
 from ctdenoise.service.events import Events
 from ctdenoise.service.sender import Sender
-from ctdenoise.service.spool import Entry, Spool, State
+from ctdenoise.service.spool import Spool
 from ctdenoise.service.transport import Sent
 from tests.service.conftest import Clock, make_settings
 
@@ -50,7 +51,7 @@ class Sending:
         )
         file = self.spool.partial / "x"
         file.write_bytes(b"x")
-        self.spool.add(file, "1", "2", "3", "SCANNER")
+        self.spool.add(file, "key", "3", "SCANNER")
         entry = self.spool.move(self.spool.entries(State.INCOMING)[0], State.OUTGOING)
         results = {f"2.25.{n}": f"a/{n}.dcm" for n in range(4)}
         entry.write(entry.record().model_copy(update={"results": results, "destinations": ["pacs"]}))

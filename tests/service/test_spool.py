@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ctdenoise.errors import InputError
+from ctdenoise.service.entry import Entry, State, Stored
 from ctdenoise.service.record import SeriesRecord
-from ctdenoise.service.spool import Entry, Spool, State, Stored
+from ctdenoise.service.spool import Spool, series_key
 
 
 @pytest.fixture
@@ -19,7 +20,8 @@ def spool(tmp_path) -> Spool:
 def add(spool: Spool, instance: str, content: bytes = b"a", series: str = "1.2") -> tuple[str, Stored]:
     file = spool.partial / "received"
     file.write_bytes(content)
-    return spool.add(file, "1", series, instance, "SCANNER")
+    key = series_key("1", series)
+    return key, spool.add(file, key, instance, "SCANNER")
 
 
 def names(entry: Entry) -> list[str]:

@@ -36,12 +36,14 @@ def find_seam(
     Seam or None
         None where no line is long enough.
     """
-    clipped = np.clip(difference, -_CLIP * local, _CLIP * local) * body
+    # In units of the local noise: where noise is strong, as behind the skull, steps would be large by chance.
+    clipped = np.clip(difference / local, -_CLIP, _CLIP) * body
+    noise_hu = float(np.median(local[body]))
     seams = []
     for axis, name in ((1, "row"), (0, "column")):
         counts = body.sum(axis=axis).astype(np.float64)
         sums = clipped.sum(axis=axis, dtype=np.float64)
-        found = _largest(sums, counts)
+        found = _largest(sums * noise_hu, counts)
         if found:
             index, z, hu = found
             seams.append(Seam(z=z, hu=hu, line=f"{name} {index + origin[0 if axis == 1 else 1]}"))
@@ -57,10 +59,13 @@ def _largest(sums: NDArray[np.float64], counts: NDArray[np.float64]) -> tuple[in
     before, after = (
         (total[b] - total[a]) / np.maximum(number[b] - number[a], 1) for a, b in ((at - _REACH, at), (at, at + _REACH))
     )
-    usable = np.minimum(number[at] - number[at - _REACH], number[at + _REACH] - number[at]) >= _REACH * _LEAST_PIXELS
+    pixels = np.minimum(number[at] - number[at - _REACH], number[at + _REACH] - number[at])
+    usable = pixels >= _REACH * _LEAST_PIXELS
     if np.count_nonzero(usable) < 4 * _REACH:
         return None
     step = np.where(usable, after - before, 0.0)
-    usual = max(1.4826 * float(np.median(np.abs(step[usable]))), _LEAST_HU)
-    index = int(np.argmax(np.abs(step)))
-    return int(at[index]), float(abs(step[index])) / usual, float(step[index])
+    # Short lines have larger steps by chance, too.
+    score = np.abs(step) * np.sqrt(np.minimum(pixels / np.median(pixels[usable]), 1.0))
+    usual = max(1.4826 * float(np.median(score[usable])), _LEAST_HU)
+    index = int(np.argmax(score))
+    return int(at[index]), float(score[index]) / usual, float(step[index])

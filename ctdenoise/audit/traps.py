@@ -28,6 +28,8 @@ Slices = list[Image]
 
 #: Consecutive slices of one trial.
 SLICES = 3
+#: Least area of lung in a slice that vessels are thinned in, mm².
+_LEAST_LUNG_MM2 = 2000.0
 _MIDDLE = SLICES // 2
 
 
@@ -93,7 +95,9 @@ def thin_vessels(trial: Trial) -> Slices:
     found = []
     for source, derived in zip(trial.source, trial.derived, strict=True):
         lung = (gaussian_filter(source, 2.0 / trial.pixel_mm) < -500) & body_mask(source)
-        found.append(np.where(lung, grey_opening(derived, size=(3, 3)), derived))
+        # Less is air in the bowel or in sinuses.
+        is_lung = np.count_nonzero(lung) * trial.pixel_mm**2 > _LEAST_LUNG_MM2
+        found.append(np.where(lung, grey_opening(derived, size=(3, 3)), derived) if is_lung else derived)
     return found
 
 

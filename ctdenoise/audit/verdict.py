@@ -35,7 +35,7 @@ EDGES, SLICE_EDGES = Limit(0.045, 0.055), Limit(0.08, 0.1)
 #: Change of the mean of a tissue beyond three standard errors, HU: in the whole series, and in one slice.
 BIAS, SLICE_BIAS = Limit(0.8, 1.0), Limit(1.5, 2.0)
 #: Step along a row or column, in units of the usual.
-SEAM = Limit(10.0, 12.0)
+SEAM = Limit(7.0, 8.0)
 #: Standard deviation of what was changed over that of the noise.
 REMOVED = Limit(1.1, 1.3)
 

@@ -87,7 +87,7 @@ def _ttf50(bench: Bench, patch: NDArray[np.float64], left: NDArray[np.float64]) 
     power = np.bincount(ring[kept], np.abs(lesion[kept]) ** 2)
     frequency = np.arange(len(power)) / (SIDE * bench.pixel_mm)
     transfer = np.interp(frequency, *bench.ttf) * cross / np.maximum(power, 1e-30)
-    return resolution.half_frequency(frequency, transfer)
+    return resolution.falling_frequency(frequency, transfer)
 
 
 def _dose_statement(

@@ -3,7 +3,7 @@ BIN := .venv/bin
 TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal
 DEBIAN := dicom3tools dcmtk libgdcm-tools dcm2niix orthanc orthanc-dicomweb
 
-.PHONY: install demo test test-all conformance coverage lint docs wheel test-wheel
+.PHONY: install demo test test-all conformance coverage lint man docs wheel test-wheel
 
 install: .venv/installed
 
@@ -37,6 +37,10 @@ lint: install
 	$(BIN)/mypy ctdenoise
 	$(BIN)/codespell
 	$(BIN)/proselint check $$(git ls-files '*.md')
+
+# The man page, from the commands' own help.
+man: install
+	mkdir -p dist && $(BIN)/python packaging/man.py > dist/ctdenoise.1
 
 # The site in site/, readable from disk; nothing is fetched, and a warning is an error.
 docs: install

@@ -32,7 +32,6 @@ from ctdenoise.version import __version__
 app = typer.Typer(
     help="Denoise CT series: DICOM in, derived DICOM out. Not for diagnostic use.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command()(denoise.run)

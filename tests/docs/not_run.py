@@ -20,6 +20,7 @@ COMMANDS_NOT_RUN = {
         ("docs/how-to/pacs.md", "pip install"),
         ("docs/how-to/train.md", "pip install"),
         ("docs/start.md", "pip install"),
+        ("docs/start.md", "ctdenoise --install-completion"),
         ("docs/start.md", "make install"),
         ("docs/start.md", "source .venv/bin/activate"),
     ],

@@ -26,7 +26,7 @@ def command_pages() -> dict[str, str]:
         name = re.match(rf"## `{PROGRAM} ([\w-]+)`", text)
         assert name is not None, text[:80]
         pages[f"{FOLDER}/{name[1]}.md"] = re.sub(r"^#(#+ )", r"\1", text, flags=re.MULTILINE)
-    linked = re.sub(r"^\* `([\w-]+)`(?=:)", r"* [`\1`](\1.md)", first, flags=re.MULTILINE)
+    linked = re.sub(r"^\* `(\w[\w-]*)`(?=:)", r"* [`\1`](\1.md)", first, flags=re.MULTILINE)
     for text in rest:  # whole sentences in place of typer's shortened ones
         name, summary = re.match(rf"## `{PROGRAM} ([\w-]+)`\n\n(.*)", text).groups()  # type: ignore[union-attr]
         linked = re.sub(rf"(\[`{name}`\]\({name}\.md\)): .*", lambda m, s=summary: f"{m[1]}: {s}", linked)

@@ -29,7 +29,7 @@ COMMANDS_NOT_RUN = {
         ("README.md", "ctdenoise export ct_lowdose"),
         ("README.md", "ctdenoise run study/ -o denoised/ --model my-model"),
         ("docs/how-to/train.md", "ctdenoise train ct_lowdose --datalist own.json --output_dir mine"),
-        ("docs/how-to/train.md", "ctdenoise export ct_lowdose --datalist own.json --output_dir mine"),
+        ("docs/how-to/train.md", "ctdenoise export ct_lowdose --output_dir mine"),
         ("docs/how-to/clip-weights.md", "ctdenoise train ct_lowdose"),
     ],
     "needs data of others, or a download": [

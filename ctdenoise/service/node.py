@@ -140,6 +140,7 @@ class Node:
     def turn(self) -> None:
         """Look once at everything that may have become due."""
         try:
+            self.receiver.tidy()
             for entry in self.spool.entries(State.INCOMING):
                 if self.receiver.is_quiet(entry.key):
                     self._complete(entry)

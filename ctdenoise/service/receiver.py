@@ -199,10 +199,19 @@ class Receiver:
 
     def _closed(self, event: evt.Event) -> None:
         with self._lock:
-            for key in self._open.pop(event.assoc, ()):
-                self._last[key] = self._clock()
-            if not self._open:  # what is there now was cut off
-                self._spool.sweep(older_than=0)
+            self._close(event.assoc)
+
+    def tidy(self) -> None:
+        """Notice associations that died of an error, as on a full disk, for which there is no event."""
+        with self._lock:
+            for association in [a for a in self._open if not a.is_alive()]:
+                self._close(association)
+
+    def _close(self, association: Any) -> None:
+        for key in self._open.pop(association, ()):
+            self._last[key] = self._clock()
+        if not self._open:  # what is there now was cut off
+            self._spool.sweep(older_than=0)
 
     def _store(self, event: evt.Event) -> int:
         """Store an image; the status tells what became of it."""

@@ -83,6 +83,22 @@ def test_an_open_association_keeps_its_series_open(images, start):
     assert node.receiver.is_quiet(key)
 
 
+def test_associations_that_died_without_a_word_hold_nothing(images, start):
+    node = start()
+    node.send(images)
+    wait(lambda: node.receiver.associations == 0)
+    key = node.spool.entries("incoming")[0].key
+    node.receiver._open[threading.Thread()] = {key}  # never started, so as dead as one that died
+    (node.spool.partial / "cut-off").write_bytes(b"half")
+    node.clock.now += 6
+    assert not node.receiver.is_quiet(key)
+    node.receiver.tidy()
+    assert node.receiver.associations == 0
+    assert list(node.spool.partial.iterdir()) == []
+    node.clock.now += 6
+    assert node.receiver.is_quiet(key)
+
+
 def test_what_is_accepted(start):
     node = start()
     entity = AE("SCANNER")

@@ -25,6 +25,12 @@ from ctdenoise.io.dicom.create import NewSeries
 REPOSITORY = Path(__file__).parent.parent
 DATA = Path(os.environ.get("CTDENOISE_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
 
+#: One thread for each test process and the programs it starts: two of them run side by side, and the number of threads
+#: decides how results are rounded.
+THREADS = 1
+os.environ["OMP_NUM_THREADS"] = str(THREADS)
+torch.set_num_threads(THREADS)
+
 Edit = Callable[[Dataset, int], None]
 
 

@@ -49,7 +49,7 @@ def test_parts_in_plain_shells(cohort):
     cohort.assert_each_series_once_as_by_run()
 
 
-@pytest.mark.parametrize(("series", "kills"), [(12, 6), pytest.param(1000, 100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("series", "kills"), [(6, 4), pytest.param(1000, 100, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_lose_nothing_and_do_nothing_twice(series, kills, cohort):
     cohort.make(series, slices=12, size=(32, 32))
     rng, parts = random.Random(0), ("1/2", "2/2")

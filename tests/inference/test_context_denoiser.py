@@ -133,6 +133,7 @@ def test_leaving_out_air_changes_nothing_in_the_body(small):
     assert np.abs(whole - cropped)[inside].max() < 0.5
 
 
+@pytest.mark.slow
 def test_tiles_give_the_whole(small, monkeypatch):
     hu = body(3, (640, 800))
     whole = Denoiser(small, channels=3, context=1)(hu, strength=1)

@@ -24,6 +24,11 @@ PIPELINES = REPOSITORY / "pipelines"
 #: Bundles with the paper's protocol.
 NAMES = ["ct_lowdose", "natural_gaussian", "natural_srgb"]
 BUNDLES = [*NAMES, "ct_lowdose_lite", "natural_lite"]
+#: For tests that take long: one bundle by default, the others as slow tests.
+ONE_IN_SHORT = [
+    "ct_lowdose_lite",
+    *(pytest.param(n, marks=pytest.mark.slow) for n in BUNDLES if n != "ct_lowdose_lite"),
+]
 SMALL = {
     "encoder": "random-resnet18",
     "crop": 16,
@@ -121,6 +126,7 @@ def test_a_student_is_trained_exported_and_denoises(tmp_path):
     assert len(list((tmp_path / "clean").rglob("*.dcm"))) == 2
 
 
+@pytest.mark.slow
 def test_photographs_train_evaluate_export_and_denoise(tmp_path):
     values = {**SMALL, "iterations": 4, "dataset_dir": photographs(tmp_path / "data"), "output_dir": tmp_path / "out"}
     call("ctdenoise", "train", "natural_srgb", *arguments(**values), cwd=tmp_path)
@@ -169,6 +175,7 @@ def test_the_level_equivariant_network_trains_exports_and_denoises(tmp_path):
     assert len(list((tmp_path / "clean").glob("*.png"))) == 6
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_training_is_not_resumed(tmp_path):
     values = {**SMALL, "iterations": 2, "dataset_dir": photographs(tmp_path / "data"), "output_dir": tmp_path / "out"}
     call("ctdenoise", "train", "natural_gaussian", *arguments(**values), cwd=tmp_path)
@@ -184,6 +191,7 @@ def test_a_checkpoint_of_another_training_is_not_resumed(tmp_path):
         assert "or another --output_dir; --reset deletes" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_baseline_trains_by_the_same_configuration_and_denoises_ct(tmp_path):
     values = {**SMALL, "iterations": 2, "dataset_dir": patients(tmp_path / "data"), "output_dir": tmp_path / "out"}
     values |= {"crop": 32, "network#architecture": "redcnn"}
@@ -199,6 +207,7 @@ def test_a_baseline_trains_by_the_same_configuration_and_denoises_ct(tmp_path):
     assert len(content["slices"]) == 2
 
 
+@pytest.mark.slow
 def test_overlays_configure_the_trainings_of_the_shipped_model(tmp_path):
     # The images must be large enough to measure their noise.
     values = {**SMALL, "iterations": 2, "dataset_dir": patients(tmp_path / "data", side=160)}
@@ -251,7 +260,7 @@ def test_two_processes_share_the_batch_and_end_with_the_same_weights(tmp_path):
     assert saved["trainer"]["iteration"] == 4
 
 
-@pytest.mark.parametrize("name", BUNDLES)
+@pytest.mark.parametrize("name", ONE_IN_SHORT)
 def test_monai_verifies_metadata_and_network(name):
     printed = bundle(
         name, "verify_metadata", *arguments(meta_file="configs/metadata.json", filepath="../metadata_schema.json")

@@ -36,7 +36,7 @@ from ctdenoise.training.configuration import config_files
 from ctdenoise.training.run import parse_overrides
 from tests.conftest import make_series
 from tests.models.test_zoo import DESCRIPTION
-from tests.training.test_bundle import BUNDLES, PIPELINES, SMALL, call, patients, photographs
+from tests.training.test_bundle import BUNDLES, ONE_IN_SHORT, PIPELINES, SMALL, call, patients, photographs
 
 
 def config(name: str, file: str = "inference") -> str:
@@ -250,6 +250,7 @@ def test_a_written_bundle_passes_the_checks_of_the_model_zoo(written):
         download_large_files(str(folder))
 
 
+@pytest.mark.parametrize("written", ONE_IN_SHORT, indirect=True)
 def test_documented_exports_agree_with_the_network_at_any_size(written):
     name, folder, network = written
     readme = (folder / "docs/README.md").read_text().replace("\\\n", "")

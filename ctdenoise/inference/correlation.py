@@ -23,8 +23,8 @@ Network = Callable[[Tensor], Tensor]
 #: 3 × 3 pixels at least 0.31, demosaiced noise at least 0.14.
 CORRELATED = 0.1
 #: Relative noise below which an image is not split, because sub-images cost more detail than correlated noise does.
-#: The same photographs without added noise have at most 0.043.
-LEAST_RELATIVE_NOISE = 0.05
+#: The same photographs without added noise have at most 0.053.
+LEAST_RELATIVE_NOISE = 0.06
 #: Relative noise from which lost detail matters least: the whole image is then left out of the mean.
 STRONG_RELATIVE_NOISE = 0.12
 #: Side of the windows in which noise is measured, in pixels.

@@ -6,19 +6,15 @@ A tutorial is a Python script in the percent format. As a program, ``python tuto
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
-import os
 import re
-import subprocess
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+from docs.hooks.cached import REPOSITORY, made
+
 TUTORIALS = REPOSITORY / "docs" / "tutorials"
-CACHE = REPOSITORY / ".cache" / "tutorials"
 _CELL = re.compile(r"^# %%(.*)$\n?", re.MULTILINE)
 
 
@@ -63,28 +59,9 @@ def run(script: Path, folder: Path) -> str:
     return "\n\n".join([*page, f"The script: [{script.name}]({script.name})"]) + "\n"
 
 
-def _digest(script: Path) -> str:
-    """Return the hash of all that a tutorial's page depends on in this repository."""
-    digest = hashlib.sha256()
-    for path in (script, TUTORIALS / "phantoms.py", Path(__file__), *sorted((REPOSITORY / "ctdenoise").rglob("*.py"))):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def rendered(script: Path) -> Path:
-    """Return the folder with page and pictures of a tutorial; run it if that is not there yet."""
-    folder = CACHE / f"{script.stem}-{_digest(script)}"
-    if (folder / f"{script.stem}.md").is_file():
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as work:
-        command = [sys.executable, "-W", "ignore", __file__, str(script), str(folder)]
-        paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{script}: {done.stderr[-2000:]}")
-    return folder
+    """Return the folder with page and pictures of a tutorial."""
+    return made(script.stem, [__file__, script], "", [script, TUTORIALS / "phantoms.py", Path(__file__)])
 
 
 def on_files(files, config):  # type: ignore[no-untyped-def]

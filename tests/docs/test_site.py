@@ -74,6 +74,7 @@ def test_every_page_that_the_navigation_names_is_there():
         *(f"tutorials/{script.stem}.md" for script in tutorials.scripts()),
         *included.included_pages(),
         *commands.command_pages(),
+        "gallery/index.md",
         "reference/schemas.md",
     }
     for name in named(settings["nav"]):

@@ -19,6 +19,8 @@ MODULES = {
     "ctdenoise.evaluation": "Image quality",
     "ctdenoise.evaluation.evaluate": "Evaluation of series",
     "ctdenoise.evaluation.document": "The result of an evaluation",
+    "ctdenoise.audit.entry": "Audit of a derived series",
+    "ctdenoise.audit.document": "The result of an audit",
     "ctdenoise.transforms": "MONAI transforms of pixel values",
     "ctdenoise.models": "The network",
     "ctdenoise.models.zoo": "Models that ship",

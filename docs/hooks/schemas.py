@@ -14,6 +14,7 @@ FOLDER = "reference/schemas"
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Return the schema of each kind of document."""
+    from ctdenoise.audit.document import Audit
     from ctdenoise.evaluation.document import Evaluation
     from ctdenoise.inference.manifest import Manifest
     from ctdenoise.models.zoo import ModelDescription
@@ -21,6 +22,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {
         "manifest": Manifest.model_json_schema(),
         "metrics": Evaluation.model_json_schema(),
+        "audit": Audit.model_json_schema(),
         "model": TypeAdapter(ModelDescription).json_schema(),
     }
 
@@ -52,9 +54,8 @@ def _table(schema: dict[str, Any]) -> list[str]:
 def schema_page() -> str:
     """Return the page that lists every field of every document."""
     lines = ["# JSON schemas", "", "Made from the classes that read and write these documents.", ""]
-    files = {"manifest": "manifest.json", "metrics": "metrics.json", "model": "model.json"}
     for name, schema in schemas().items():
-        lines += [f"## {files[name]}", "", f"Schema: [{name}.schema.json](schemas/{name}.schema.json)", ""]
+        lines += [f"## {name}.json", "", f"Schema: [{name}.schema.json](schemas/{name}.schema.json)", ""]
         lines += [*_table(schema), ""]
         for part, definition in schema.get("$defs", {}).items():
             if "properties" in definition:

@@ -126,7 +126,7 @@ def _print_result(result: SeriesResult) -> None:
     where = folder / manifest.derived.file if manifest.derived.file else folder
     if result.written == 0 and manifest.status == "complete":
         print(f"{where}: all {done} slices were there already; --overwrite writes them again")
-        _print_audit(where, manifest)
+        _print_judgement(where, manifest)
         return
     if manifest.beside:
         others = ", ".join(manifest.beside)
@@ -143,11 +143,13 @@ def _print_result(result: SeriesResult) -> None:
         print(f"{where}: {manifest.lossy} slices were compressed with loss before")
     if manifest.syntax_replaced:
         print(f"{where}: {manifest.syntax_replaced} slices are explicit little endian: their source's cannot be kept")
-    _print_audit(where, manifest)
+    _print_judgement(where, manifest)
     for failure in manifest.failed:
         print(f"ctdenoise: {failure.file}: {failure.reason}", file=sys.stderr)
 
 
-def _print_audit(where: Path, manifest: Manifest) -> None:
+def _print_judgement(where: Path, manifest: Manifest) -> None:
     if manifest.audit:
         print(f"{where}: {manifest.audit.sentence}")
+    if manifest.error_bounds:
+        print(f"{where}: {manifest.error_bounds.file}: {manifest.error_bounds.sentence}")

@@ -81,6 +81,14 @@ def run(
             rich_help_panel=_OUTPUT,
         ),
     ] = False,
+    save_error: Annotated[
+        bool,
+        typer.Option(
+            "--save-error",
+            help="Also write a bound on the error of each voxel: a DICOM Parametric Map, or NIfTI.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Remove earlier results and start anew.", rich_help_panel=_OUTPUT),
@@ -180,6 +188,8 @@ def run(
             handlers = _Handlers()
             if save_residual:
                 handlers.save_residual(output, options, progress)
+            if save_error:
+                handlers.save_error(denoiser, progress)
             if audit:
                 handlers.audit()
             if report:
@@ -206,6 +216,12 @@ class _Handlers:
         from ctdenoise.audit.residual import ResidualWriter
 
         self._handlers.append(ResidualWriter(output, options, progress, self.residuals))
+
+    def save_error(self, denoiser: Denoiser, progress: Progress) -> None:
+        """Write bounds on the error of each voxel."""
+        from ctdenoise.audit.run_error import ErrorWriter
+
+        self._handlers.append(ErrorWriter(denoiser, progress))
 
     def audit(self) -> None:
         """Audit the result."""

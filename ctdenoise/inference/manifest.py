@@ -108,6 +108,40 @@ class AuditEntry(_Entry):
     file: str = Field(description="Name of the audit's JSON document in the output folder.")
 
 
+class TissueBounds(_Entry):
+    """The error bounds of a tissue, told by the denoised HU."""
+
+    pixels: int = Field(description="Pixels of the series that have a bound.")
+    mean_hu: float = Field(description="Mean of the bounds in the series, HU.")
+    noise_limits_hu: list[float] = Field(description="Local noise of the source at which the next group begins, HU.")
+    factors: list[float] = Field(description="Bound over local noise, of each group of local noise.")
+    coverage: float | None = Field(
+        default=None,
+        description="Share of pixels of simulated images of held-back slices of this series whose error against the "
+        "simulated full-dose image was within the bound, at the dose where it is lowest; absent where there were too "
+        "few pixels.",
+    )
+    coverage_noise_free: float | None = Field(
+        default=None, description="The same against the anatomy without simulated noise."
+    )
+
+
+class ErrorBoundsEntry(_Entry):
+    """Bounds on the error of each voxel, made after the run."""
+
+    file: str = Field(description="Name in the output folder: a DICOM Parametric Map or a NIfTI volume, HU.")
+    uid: str = Field(default="", description="SOP Instance UID of the Parametric Map.")
+    level: float = Field(description="Share of voxels that the bounds hold for.")
+    doses: list[float] = Field(
+        description="Doses of the source relative to full dose that the bounds hold for: the expected one, and half."
+    )
+    photons: float = Field(description="Of the simulated scan that has the noise of the source.")
+    calibration_slices: int
+    held_back_slices: int
+    tissues: dict[str, TissueBounds]
+    sentence: str = Field(description="What the bounds say, and how often they held on held-back slices.")
+
+
 class Manifest(_Entry):
     """A run: its input, operation, options and results."""
 
@@ -130,6 +164,7 @@ class Manifest(_Entry):
     syntax_replaced: int = 0
     seconds: float = 0.0
     audit: AuditEntry | None = Field(default=None, description="With --audit only.")
+    error_bounds: ErrorBoundsEntry | None = Field(default=None, description="With --save-error only.")
 
     @property
     def strength(self) -> float | None:

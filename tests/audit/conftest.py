@@ -65,7 +65,11 @@ def model(noisy: Slices) -> NoiseModel:
 @pytest.fixture
 def series(tmp_path: Path, noisy: Slices) -> Path:
     """Return a folder with the noisy slices as a DICOM series."""
-    folder = tmp_path / "series"
+    return write_series(tmp_path / "series", noisy)
+
+
+def write_series(folder: Path, slices: Slices) -> Path:
+    """Write slices as a DICOM series into a new folder, and return it."""
     folder.mkdir()
     new = NewSeries(
         patient="SECRET^NAME",
@@ -80,6 +84,6 @@ def series(tmp_path: Path, noisy: Slices) -> Path:
         kernel="B30f",
         time=datetime(2026, 1, 2, 3, 4, 5),
     )
-    for index, image in enumerate(noisy):
+    for index, image in enumerate(slices):
         write_slice(new.slice(index, image), folder / f"IMG{index}")
     return folder

@@ -9,10 +9,10 @@ from ctdenoise.io.folders import walk_files
 from ctdenoise.io.volumes.itk import SUFFIXES as ITK_SUFFIXES
 from ctdenoise.io.volumes.itk import read_itk
 from ctdenoise.io.volumes.nifti import SUFFIXES as NIFTI_SUFFIXES
-from ctdenoise.io.volumes.nifti import pair_paths, read_nifti
+from ctdenoise.io.volumes.nifti import pair_paths, read_nifti, write_nifti_map
 from ctdenoise.io.volumes.volume import Volume
 
-__all__ = ["SUFFIXES", "Volume", "find_volumes", "is_volume", "read_volume"]
+__all__ = ["SUFFIXES", "Volume", "find_volumes", "is_volume", "read_volume", "write_nifti_map"]
 
 SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
 

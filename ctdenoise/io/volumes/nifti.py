@@ -85,6 +85,38 @@ class NiftiVolume(Volume):
         file.write(self.after)
 
 
+def write_nifti_map(values: NDArray[np.float32], volume: Volume, path: Path) -> None:
+    """Write a value for each voxel of a volume as a compressed NIfTI-1 file with 32-bit floating point values.
+
+    Parameters
+    ----------
+    values
+        ``[N, H, W]``, as :attr:`~ctdenoise.io.volumes.volume.Volume.hu`.
+    volume
+        Of any format; its geometry and the order of its axes are kept.
+    path
+        A name that ends in ``.nii.gz``.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    from nibabel.nifti1 import Nifti1Image
+
+    arranged = volume.in_file_order(values)
+    if arranged.shape[3] == 1:
+        arranged = arranged[..., 0]
+    image = Nifti1Image(arranged, LPS_RAS @ volume.affine)
+    image.header.set_xyzt_units("mm")
+    with (
+        atomic_path(path) as partial,
+        partial.open("wb") as file,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as compressed,
+    ):
+        compressed.write(image.to_bytes())
+
+
 def pair_paths(path: Path) -> tuple[Path, Path]:
     """Return the paths of header and data: two for ``.hdr`` and ``.img``, else `path` twice."""
     suffix = path.suffix

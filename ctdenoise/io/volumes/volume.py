@@ -83,6 +83,13 @@ class Volume(ABC):
         affine: NDArray[np.float64] = self.affine @ inv_ornt_aff(self._orientation, self.stored.shape[:3])
         return affine
 
+    def in_file_order(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a value for each voxel, ``[N, H, W]`` as :attr:`hu`, in the order of :attr:`stored`."""
+        arranged = np.empty(self.stored.shape, np.float32)
+        planes = self._planes(arranged)
+        planes[...] = values.reshape(planes.shape)
+        return arranged
+
     def content_sha256(self) -> str:
         """Hash of values, type and geometry; not of names, text or compression."""
         little_endian = self.stored.dtype.newbyteorder("<")

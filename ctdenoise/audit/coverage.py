@@ -1,0 +1,139 @@
+"""How often error bounds hold on pairs: low-dose series simulated from full-dose ones that calibrated nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctdenoise.audit.error_bounds import TISSUES, Coverage
+from ctdenoise.audit.series_error import calibrate_series
+from ctdenoise.evaluation.stacks import open_stack
+from ctdenoise.files import write_whole
+from ctdenoise.inference import Denoiser
+from ctdenoise.inference.strength import automatic_strength
+from ctdenoise.io.dicom import read_slice
+from ctdenoise.noise.lowdose import dose_noise
+from ctdenoise.noise.matching import match_scan
+from ctdenoise.noise.measure import evenly_spread
+
+Image = NDArray[np.float32]
+
+#: Range of stored HU of 12 bits.
+_STORED_HU = (-1024.0, 3071.0)
+
+
+@dataclass(frozen=True)
+class PairCoverage:
+    """Coverage on one pair.
+
+    Attributes
+    ----------
+    strength
+        The low-dose series was denoised with.
+    doses
+        That the calibration took it for, relative to full dose.
+    shares, mean_hu
+        Share of pixels whose error was within the bound, and mean bound, by tissue.
+    """
+
+    strength: float
+    doses: tuple[float, ...]
+    shares: dict[str, float]
+    mean_hu: dict[str, float]
+
+
+def measure_coverage(
+    full_dose: Sequence[Image],
+    denoiser: Denoiser,
+    *,
+    dose: float,
+    pixel_mm: float,
+    thickness_mm: float | None,
+    strength: float | None = None,
+) -> PairCoverage:
+    """Simulate a lower dose, calibrate with every other slice of it alone, and compare the rest with full dose.
+
+    Parameters
+    ----------
+    full_dose
+        Slices of a series, ``[H, W]`` HU each; at least two. The calibration does not see them.
+    denoiser
+        Of the low-dose slices.
+    dose
+        To simulate, relative to that of the series.
+    pixel_mm, thickness_mm
+        Pixel spacing and slice thickness; the latter is None if unknown.
+    strength
+        None is the automatic one of the low-dose slices.
+
+    Raises
+    ------
+    InputError
+        If there is too little uniform soft tissue to simulate noise.
+    """
+    scan = match_scan(full_dose, pixel_mm)
+    low_dose = []
+    for seed, image in enumerate(full_dose):
+        noise = dose_noise(image, pixel_mm=pixel_mm, dose=dose, scan=scan, rng=np.random.default_rng([seed, 9]))
+        low_dose.append(np.clip(np.rint(image + noise), *_STORED_HU).astype(np.float32))
+    if strength is None:
+        strength = automatic_strength(low_dose, pixel_mm, thickness_mm).strength
+
+    def denoise(image: Image) -> Image:
+        denoised: Image = denoiser.denoise_slices(image[None], strength)[0]
+        return denoised
+
+    denoised = [denoise(image) for image in low_dose]
+    pairs = list(zip(low_dose, denoised, strict=True))
+    found = calibrate_series(pairs[::2], denoise, pixel_mm=pixel_mm, thickness_mm=thickness_mm)
+    coverage, sums = Coverage(), np.zeros(len(TISSUES))
+    for (source, result), truth in zip(pairs[1::2], full_dose[1::2], strict=True):
+        bound = found.bounds.bound(source, result)
+        sums += coverage.add(bound, result, truth)
+    shares = coverage.shares()
+    means = {name: float(sums[i] / coverage.pixels[i]) for i, name in enumerate(TISSUES) if name in shares}
+    return PairCoverage(strength, found.doses, shares, means)
+
+
+def main() -> None:
+    """Measure coverage on DICOM series and print it as a Markdown table."""
+    parser = argparse.ArgumentParser(prog="python -m ctdenoise.audit.coverage", description=__doc__)
+    parser.add_argument("series", nargs="+", type=Path, help="folders of full-dose CT series")
+    parser.add_argument("-o", "--output", type=Path, help="file for the numbers as JSON")
+    parser.add_argument("--model", default="ct-lowdose-lite", help="(default: ct-lowdose-lite)")
+    parser.add_argument("--dose", type=float, default=0.25, help="that is simulated (default: 0.25)")
+    parser.add_argument("--strength", type=float, help="(default: automatic)")
+    parser.add_argument("--slices", type=int, default=16, help="of each series, evenly spread (default: 16)")
+    options = parser.parse_args()
+    denoiser = Denoiser.from_pretrained(options.model, engine="eager")
+    table = {}
+    print(f"| series | strength | taken for | {' | '.join(TISSUES)} |\n| --- |{' --- |' * (2 + len(TISSUES))}")
+    for path in options.series:
+        stack = open_stack(path)
+        images = [stack.read(index) for index in evenly_spread(len(stack.slices), options.slices)]
+        found = measure_coverage(
+            images,
+            denoiser,
+            dose=options.dose,
+            pixel_mm=stack.pixel_spacing_mm or 0.7,
+            thickness_mm=read_slice(stack.slices[0].path).slice_thickness_mm if stack.kind == "dicom" else None,
+            strength=options.strength,
+        )
+        cells = [f"{found.shares[t]:.1%} ({found.mean_hu[t]:.1f})" if t in found.shares else "" for t in TISSUES]
+        print(
+            f"| {path.name} | {found.strength:g} | {found.doses[1]:.0%}–{found.doses[0]:.0%} | {' | '.join(cells)} |",
+            flush=True,
+        )
+        table[path.name] = vars(found)
+    if options.output:
+        write_whole(options.output, json.dumps(table, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -61,6 +61,8 @@ def main() -> None:
         app()
     except InputError as error:
         print(f"ctdenoise: {error}", file=sys.stderr)
+        if error.see:
+            print(f"See: {error.see.address}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:  # e.g. an output that cannot be written
         print(f"ctdenoise: {error.filename}: {error.strerror or error}", file=sys.stderr)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctdenoise.cli.common import EngineName, JsonOption, print_json, show_progress
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.io.transfer_syntax import TransferSyntax
 
 if TYPE_CHECKING:
@@ -247,7 +247,9 @@ def _on_dask(
     try:
         from ctdenoise.cohort.dask_run import run_on_dask
     except ImportError:
-        raise InputError("dask.distributed is not installed", hint="pip install 'ctdenoise[cohort]'") from None
+        raise InputError(
+            "dask.distributed is not installed", hint="pip install 'ctdenoise[cohort]'", see=Help.MISSING_PACKAGE
+        ) from None
     processors = available_processors()
     count = workers or max(1, processors // 4)
     return run_on_dask(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ctdenoise.errors import Help
+
 if TYPE_CHECKING:
     from ctdenoise.cli.dicomweb import Stored
     from ctdenoise.inference.manifest import Manifest
@@ -101,6 +103,8 @@ def print_outcome(outcome: RunResult, as_json: bool, stored: Stored | None = Non
         for result in outcome.results:
             _print_result(result)
         print_skipped([(name, s.reason) for name, s in skipped])
+        if outcome.failed:
+            print(f"See: {Help.FAILED_FILES.address}", file=sys.stderr)
     if stored and not as_json:
         print(f"{stored.url}: {stored.images} images stored")
     if stored and stored.problem:

@@ -310,4 +310,4 @@ def _without_names(error: InputError, output: Path, deidentification: Deidentifi
     if deidentification is None or path is None or path == output or path.is_relative_to(output):
         return error
     shown = deidentification.public_name(path) if path.is_file() else "INPUT"
-    return InputError(error.problem, path=shown, hint=error.hint)
+    return error.at(shown)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 #: Image sizes that torch.compile may compile a network for.
@@ -73,7 +73,9 @@ def needs_extra(name: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         hint = f"pip install 'ctdenoise[{name}]'"
-        raise InputError(f"expected the Python package {error.name}, found none", hint=hint) from error
+        raise InputError(
+            f"expected the Python package {error.name}, found none", hint=hint, see=Help.MISSING_PACKAGE
+        ) from error
 
 
 def configure_node(partial: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ctdenoise.cohort.state import RECORD, STATE, Failure, SeriesRecord, read_entry
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.files import atomic_path
 
 
@@ -136,7 +136,11 @@ def _write_parquet(found: Iterator[Row], path: Path) -> int:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise InputError("Parquet needs pyarrow", hint="pip install 'ctdenoise[cohort]', or name a .csv file") from None
+        raise InputError(
+            "Parquet needs pyarrow",
+            hint="pip install 'ctdenoise[cohort]', or name a .csv file",
+            see=Help.MISSING_PACKAGE,
+        ) from None
     types = {"int": pyarrow.int64(), "float | None": pyarrow.float64(), "str": pyarrow.string()}
     schema = pyarrow.schema([(field.name, types[str(field.type)]) for field in fields(Row)])
     table = pyarrow.Table.from_pylist([asdict(row) for row in found], schema=schema)

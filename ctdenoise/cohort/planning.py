@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ctdenoise.cohort.plan import PlannedModel, PlannedOptions, PlannedSeries
 from ctdenoise.cohort.scan import Scan, ScannedFile, SkippedFiles
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.files import atomic_path
 from ctdenoise.io.dicom.discover import input_tree
 from ctdenoise.models.zoo import describe, model_folder
@@ -103,7 +103,7 @@ def write_plan(
 
 def _root(source: Path) -> Path:
     if not source.exists():
-        raise InputError("expected a folder or a DICOM file, found nothing there", path=source)
+        raise InputError("expected a folder or a DICOM file, found nothing there", path=source, see=Help.NOTHING_THERE)
     if source.is_file() and zipfile.is_zipfile(source):
         raise InputError("expected a folder or a DICOM file, found a zip archive", path=source, hint="unpack it first")
     return input_tree(source).absolute()
@@ -132,4 +132,6 @@ def _planned(files: list[tuple[str, ScannedFile]], model: PlannedModel, options:
 def _nothing_found(sources: Sequence[Path], skipped: Sequence[SkippedFiles]) -> InputError:
     reasons = "; ".join(entry.reason for entry in skipped[:3]) or "no files"
     found = sum(entry.count for entry in skipped)
-    return InputError(f"expected a CT slice, found none among {found} files: {reasons}", path=sources[0])
+    return InputError(
+        f"expected a CT slice, found none among {found} files: {reasons}", path=sources[0], see=Help.NO_CT
+    )

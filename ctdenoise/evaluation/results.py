@@ -7,7 +7,7 @@ import io
 import json
 from pathlib import Path
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.evaluation.document import Evaluation
 from ctdenoise.evaluation.pairing import AlignedStacks
 from ctdenoise.evaluation.report import write_report
@@ -30,7 +30,9 @@ def write_results(evaluation: Evaluation, aligned: AlignedStacks, folder: Path) 
         write_whole(folder / "metrics.csv", _table(evaluation))
         write_report(evaluation, aligned, folder / "report.html")
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", path=error.filename or folder) from error
+        raise InputError(
+            f"cannot be written: {error.strerror or error}", path=error.filename or folder, see=Help.CANNOT_WRITE
+        ) from error
 
 
 def _table(evaluation: Evaluation) -> str:

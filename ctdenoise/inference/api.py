@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.inference.denoiser import Denoiser
 from ctdenoise.inference.denoising import DenoisingRequest, require_model_for
 from ctdenoise.inference.dicom_run import DicomRun
@@ -202,4 +202,5 @@ def _nothing_to_do(
         f"expected a CT slice, found none among {len(skipped)} files: {shown}",
         path=source,
         hint="ctdenoise inspect names the reason for each file",
+        see=Help.NO_CT,
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.inference.denoiser import Denoiser
 from ctdenoise.inference.environment import require_same_environment
 from ctdenoise.inference.operations import Resolved, SeriesSample, SliceInfo
@@ -150,9 +150,13 @@ def require_model_for(denoiser: Denoiser, *, photographs: bool) -> None:
     """Raise InputError unless the model is for photographs, or for CT, as needed."""
     if photographs and denoiser.hu_range is not None:
         raise InputError(
-            "expected a model for photographs, found one for CT", hint="name another with --model; see models list"
+            "expected a model for photographs, found one for CT",
+            hint="name another with --model; see models list",
+            see=Help.OTHER_KIND_OF_MODEL,
         )
     if not photographs and denoiser.hu_range is None:
         raise InputError(
-            "expected a model for CT, found one for photographs", hint="name another with --model; see models list"
+            "expected a model for CT, found one for photographs",
+            hint="name another with --model; see models list",
+            see=Help.OTHER_KIND_OF_MODEL,
         )

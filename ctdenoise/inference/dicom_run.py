@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.inference.earlier_results import (
     SourceHashes,
     assign_names,
@@ -213,6 +213,7 @@ class DicomRun:
                 f"expected the {images} slices of this series, found {found} with random UIDs",
                 path=self.target,
                 hint="use --overwrite, or choose another folder",
+                see=Help.OTHER_RESULT,
             )
         return SeriesResult(self.target, earlier, written=0)
 

@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 from typing import TYPE_CHECKING, Any
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.version import __version__
 
 if TYPE_CHECKING:
@@ -60,4 +60,5 @@ def require_same_environment(earlier: Any, current: dict[str, str]) -> None:
         raise InputError(
             f"this series was begun with {expected}; found {found}, which can round pixels differently",
             hint="continue it where it was begun, choose another output folder, or use --overwrite",
+            see=Help.OTHER_RESULT,
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.inference.denoising import Denoising
 from ctdenoise.inference.file_names import FileNames
 from ctdenoise.inference.manifest import (
@@ -162,6 +162,7 @@ class FileRun(ABC):
             f"expected no file or the result of this input and these options, found a file {what}",
             path=self.target,
             hint="choose another folder, or use --overwrite",
+            see=Help.OTHER_RESULT,
         )
 
     @property

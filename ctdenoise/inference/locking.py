@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.inference.results import Progress
 
 
@@ -42,7 +42,9 @@ def output_lock(target: Path, progress: Progress) -> Iterator[None]:
             progress.message(f"{target}: another process is writing it; waiting until it has finished")
             lock.acquire()
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", path=error.filename or target) from error
+        raise InputError(
+            f"cannot be written: {error.strerror or error}", path=error.filename or target, see=Help.CANNOT_WRITE
+        ) from error
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.inference.locking import output_lock
 from ctdenoise.inference.manifest import Manifest, OperationEntry, read_manifest
 from ctdenoise.inference.operations import OperationRequest, SeriesSample, SliceOperation
@@ -58,6 +58,7 @@ def carry_out(run: Run[PlanType], progress: Progress) -> SeriesResult:
                 f"cannot be written: {error.strerror or error}",
                 path=error.filename or run.target,
                 hint="free space or choose another folder; the same command then continues where this one ended",
+                see=Help.CANNOT_WRITE,
             ) from error
 
 
@@ -113,5 +114,5 @@ def other_results(folder: Path, pattern: str, is_same_source: Callable[[Manifest
 def failed_alone(error: InputError, path: Path, *, only_one: bool) -> Skipped:
     """Return the note of an input that cannot be processed while others can; raise the error if it is the only one."""
     if only_one:
-        raise InputError(error.problem, path=error.path or path, hint=error.hint) from error
+        raise error.at(error.path or path) from error
     return Skipped(error.path or path, error.reason, failed=True)

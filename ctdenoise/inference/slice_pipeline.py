@@ -142,7 +142,7 @@ class SlicePipeline:
         try:
             result = self._apply(group)
         except InputError as error:  # e.g. not even one slice fits into memory
-            yield from (InputError(error.problem, path=item.source.image.path, hint=error.hint) for item in group)
+            yield from (error.at(item.source.image.path) for item in group)
             return
         seconds = (time.perf_counter() - began) / len(group)
         for item, values in zip(group, result, strict=True):
@@ -175,7 +175,7 @@ class SlicePipeline:
         except OSError:
             raise
         except InputError as error:
-            return InputError(error.problem, path=error.path or source.path, hint=error.hint)
+            return error.at(error.path or source.path)
         except Exception as error:  # elements of the source that cannot be encoded
             return InputError(f"cannot be derived from: {type(error).__name__}", path=source.path)
         record = SliceRecord(

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.files import file_sha256, write_whole
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def model_folder(name_or_path: str | Path) -> Path:
         f"expected one of {', '.join(available())} or a folder with a model.json, found neither",
         path=name_or_path,
         hint="ctdenoise models list shows the models that ship",
+        see=Help.NO_MODEL,
     )
 
 

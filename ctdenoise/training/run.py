@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.training.configuration import merged_configuration
 from ctdenoise.training.resources import resource
 
@@ -38,7 +38,11 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
     """
     missing = [name for name in ("fire", "ignite", "tensorboard") if find_spec(name) is None]
     if missing:
-        raise InputError(f"training needs {', '.join(missing)}, found none", hint="pip install 'ctdenoise[train]'")
+        raise InputError(
+            f"training needs {', '.join(missing)}, found none",
+            hint="pip install 'ctdenoise[train]'",
+            see=Help.MISSING_PACKAGE,
+        )
     from fire.parser import DefaultParseValue
 
     overrides, remaining = {}, list(arguments)

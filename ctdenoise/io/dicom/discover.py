@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.files import file_sha256
 from ctdenoise.io.dicom.archive import OpenedInput
 from ctdenoise.io.dicom.cautions import cautions
@@ -181,14 +181,16 @@ def discover(source: Path | OpenedInput) -> Discovery:
     """
     tree = source if isinstance(source, OpenedInput) else OpenedInput(input_tree(source))
     if not tree.root.exists():
-        raise InputError("expected a DICOM file or a folder with some, found nothing there", path=tree.root)
+        raise InputError(
+            "expected a DICOM file or a folder with some, found nothing there", path=tree.root, see=Help.NOTHING_THERE
+        )
     gatherings: dict[str, _Gathering] = {}
     skipped: list[Skipped] = []
     seen: dict[str, Path] = {}
     files = tree.files()
     first = next(files, None)
     if first is None:
-        raise InputError("expected DICOM files, found an empty folder", path=tree.root)
+        raise InputError("expected DICOM files, found an empty folder", path=tree.root, see=Help.NOTHING_THERE)
     for path in itertools.chain([first], files):
         if isinstance(path, InputError):
             folder = path.path or tree.root

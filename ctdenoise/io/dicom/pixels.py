@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import JPEGExtended12Bit
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.io.dicom.elements import check_size, padding_limits, rescale, stored_limits
 from ctdenoise.io.dicom.enhanced import functional_group, is_enhanced
 from ctdenoise.io.dicom.read import NotDicomError, read_dataset
@@ -146,11 +146,11 @@ def read_slice(path: Path) -> CTSlice:
     try:
         return _read_slice(read_dataset(path), path)
     except NotDicomError:
-        raise InputError("expected a DICOM file (PS3.10 section 7.1)", path=path) from None
+        raise InputError("expected a DICOM file (PS3.10 section 7.1)", path=path, see=Help.NOT_DICOM) from None
     except InputError:
         raise
     except Exception as error:  # damaged elements raise many kinds, with values in their text
-        raise InputError(f"damaged CT image ({type(error).__name__})", path=path) from error
+        raise InputError(f"damaged CT image ({type(error).__name__})", path=path, see=Help.DAMAGED) from error
 
 
 def _read_slice(dataset: Dataset, path: Path) -> CTSlice:
@@ -228,6 +228,7 @@ def _decode(dataset: Dataset, path: Path) -> NDArray[np.integer]:
             path=path,
             tag="PixelData (7FE0,0010)",
             hint=hint,
+            see=Help.CANNOT_DECODE,
         ) from error
     if is_enhanced(dataset):
         return pixels.reshape(-1, *pixels.shape[-2:])

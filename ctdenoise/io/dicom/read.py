@@ -9,7 +9,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 
 #: First bytes of a dataset without preamble: group 0002 or 0008, in either byte order.
 _BEGINNINGS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
@@ -58,7 +58,7 @@ def read_dataset(path: Path, **options: Any) -> Dataset:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
     except Exception as error:  # pydicom lets many kinds through on damaged files
-        raise InputError(f"damaged DICOM file ({type(error).__name__})", path=path) from error
+        raise InputError(f"damaged DICOM file ({type(error).__name__})", path=path, see=Help.DAMAGED) from error
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little_endian = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian

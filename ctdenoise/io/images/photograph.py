@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.files import atomic_path
 
 
@@ -68,7 +68,9 @@ class Photograph(ABC):
             with atomic_path(path) as partial:
                 self._save(stored, partial)
         except (OSError, RuntimeError) as error:
-            raise InputError("cannot be written", path=path, hint="free space or choose another folder") from error
+            raise InputError(
+                "cannot be written", path=path, hint="free space or choose another folder", see=Help.CANNOT_WRITE
+            ) from error
         return int(np.count_nonzero((values < 0) | (values > 1)))
 
     @abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.io.folders import walk_files
 from ctdenoise.io.volumes.itk import SUFFIXES as ITK_SUFFIXES
 from ctdenoise.io.volumes.itk import read_itk
@@ -45,7 +45,7 @@ def read_volume(path: Path) -> Volume:
         HU.
     """
     if not path.is_file():
-        raise InputError("expected a volume, found nothing there", path=path)
+        raise InputError("expected a volume, found nothing there", path=path, see=Help.NOTHING_THERE)
     volume = read_nifti(path) if path.name.lower().endswith(NIFTI_SUFFIXES) else read_itk(path)
     if volume.padding.all():
         raise InputError("expected HU, found no finite voxel above −1400", path=path)

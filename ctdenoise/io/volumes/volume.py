@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ctdenoise.errors import InputError
+from ctdenoise.errors import Help, InputError
 from ctdenoise.io.dicom.pixels import OUTSIDE_FIELD_HU, PADDING_FILL_HU
 
 #: From patient coordinates of DICOM (x to the left, y to the back, PS3.3 C.7.6.2.1.1) to those of NIfTI and back.
@@ -151,7 +151,9 @@ class Volume(ABC):
         try:
             self._save(stored, path)
         except (OSError, RuntimeError) as error:
-            raise InputError("cannot be written", path=path, hint="free space or choose another folder") from error
+            raise InputError(
+                "cannot be written", path=path, hint="free space or choose another folder", see=Help.CANNOT_WRITE
+            ) from error
         return clipped
 
     @abstractmethod

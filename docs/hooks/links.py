@@ -55,7 +55,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = _target(source, match[2])
         if target is None:
             return match[0]
-        place = posixpath.relpath(places[target.resolve()], posixpath.dirname(page.file.src_uri))
+        place = places[target.resolve()]
+        shown = place.removesuffix(".py") + ".md"  # of a tutorial's script, its page
+        place = shown if place.endswith(".py") and files.get_file_from_path(shown) else place
+        place = posixpath.relpath(place, posixpath.dirname(page.file.src_uri))
         return f"{match[1]}{place}{match[3]}"
 
     return _LINK.sub(resolved, markdown)

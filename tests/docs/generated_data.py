@@ -16,7 +16,6 @@ from ctdenoise.io.dicom import write_slice
 from ctdenoise.io.dicom.create import NewSeries
 from ctdenoise.noise.phantom import scan_thorax
 
-SIZE, SLICES = 96, 4
 FIELD_MM = 358.4
 
 
@@ -29,7 +28,7 @@ def _series(folder: Path, images: NDArray[np.float32], number: int, patient: str
         uid=generate_uid(),
         number=number,
         description="Thorax phantom",
-        pixel_mm=FIELD_MM / SIZE,
+        pixel_mm=FIELD_MM / images.shape[-1],
         spacing_mm=5.0,
         kernel="shepp-logan",
         time=datetime(2026, 1, 2, 3, 4, 5),
@@ -57,14 +56,16 @@ def _photographs(folder: Path) -> None:
     shutil.copy(folder / "photos" / "0.png", folder / "photo.png")
 
 
-def make_data(folder: Path) -> Path:
+def make_data(folder: Path, size: int) -> Path:
     """Write the data; return the folder.
+
+    Below 256 rows and columns, there is too little uniform tissue to measure noise in.
 
     ``study/`` and ``low-dose/`` are the same series, so that what is made from one can be compared with the other.
     """
     planes = [-10.0, -5.0, 0.0, 5.0]
     scans = np.stack(
-        [scan_thorax(z, size=SIZE, pixel_mm=FIELD_MM / SIZE, photons=(1e6, 1e5), kernel="shepp-logan") for z in planes]
+        [scan_thorax(z, size=size, pixel_mm=FIELD_MM / size, photons=(1e6, 1e5), kernel="shepp-logan") for z in planes]
     )
     truth, full, low = scans[:, 0], scans[:, 1], scans[:, 2]
     study = generate_uid()

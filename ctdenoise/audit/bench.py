@@ -14,14 +14,12 @@ from ctdenoise.audit.inserts import SIDE, Curve, Image, around, spaced, with_ins
 from ctdenoise.audit.observers import pixel_spectrum
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation import resolution
-from ctdenoise.noise.measure import MIN_REGIONS, REGION_SIZE, Region, region_power, uniform_regions
+from ctdenoise.noise.measure import MIN_REGIONS, REGION_SIZE, SOFT_TISSUE_HU, Region, region_power, uniform_regions
 
 #: Slices, and lesions of each kind of place in a slice.
 _SLICES, _LESIONS = 3, 8
 #: Resolution where there is no smooth skin to measure it at: a Gaussian of this standard deviation, mm.
 _ASSUMED_BLUR_MM = 0.5
-#: Range of soft tissue in the smoothed slice, HU.
-_SOFT_TISSUE_HU = (-150.0, 200.0)
 
 Denoise = Callable[[Image], Image]
 
@@ -111,7 +109,7 @@ def make_bench(sample: Sequence[Image], pixel_mm: float, denoise: Denoise) -> Be
 def _structured(image: Image, seed: int) -> list[tuple[int, int]]:
     """Return places of soft tissue near edges, in random order."""
     smooth = gaussian_filter(image, 3.0)
-    soft = (smooth > _SOFT_TISSUE_HU[0]) & (smooth < _SOFT_TISSUE_HU[1])
+    soft = (smooth > SOFT_TISSUE_HU[0]) & (smooth < SOFT_TISSUE_HU[1])
     if not soft.any():
         return []
     gradient = gaussian_gradient_magnitude(np.clip(image, -300, 300), 2.0)

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ctdenoise.audit.document import Audit, Interval
 from ctdenoise.audit.series_audit import DERIVED, SOURCE
 from ctdenoise.audit.slice_audit import SeriesNoise, change_map
 from ctdenoise.audit.verdict import BIAS, EDGES, STRUCTURE
-from ctdenoise.evaluation.figures import png_url
+from ctdenoise.evaluation.figures import SVG_STYLE, curve_axes, png_url, svg
 from ctdenoise.evaluation.pairing import AlignedStacks
 from ctdenoise.evaluation.tissues import body_mask
 from ctdenoise.evaluation.windows import WINDOWS, Window
 
-#: Placeholder in SVG for the text colour, which the page defines.
-_INK = "#010203"
-_STYLE: Any = {
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK),
-    "svg.fonttype": "none",
-    "svg.hashsalt": "ctdenoise",
-    "font.family": "sans-serif",
-}
 _REMOVED, _ADDED, _NEUTRAL = "#1d4ed8", "#c2410c", "#64748b"
 #: Side of the enlarged place, pixels, and its enlargement.
 _SIDE, _ENLARGED = 96, 3
@@ -108,8 +97,8 @@ def _coloured(change: NDArray[np.float64], source: NDArray[np.float32]) -> str:
 
 def slice_curve(audit: Audit) -> str:
     """Draw the largest removed and added structure of each slice as SVG."""
-    with rc_context(_STYLE):
-        figure, axes = _axes()
+    with rc_context(SVG_STYLE):
+        figure, axes = curve_axes()
         numbers = range(1, len(audit.slices) + 1)
         style: Any = {"linewidth": 1.4, "marker": ".", "markersize": 3}
         axes.plot(numbers, [one.removed.z for one in audit.slices], color=_REMOVED, label="removed", **style)
@@ -119,7 +108,7 @@ def slice_curve(audit: Audit) -> str:
         axes.set_xlabel("audited slice")
         axes.set_ylabel("largest change / usual change")
         axes.legend(frameon=False, fontsize=8)
-        return _svg(figure)
+        return svg(figure)
 
 
 def interval_chart(audit: Audit) -> str:
@@ -128,8 +117,8 @@ def interval_chart(audit: Audit) -> str:
         (f"{name}: contrast lost", change, EDGES.fail) for name, change in audit.summary.edges.items()
     ]
     rows += [(f"{name}: mean HU", bias, BIAS.fail) for name, bias in audit.summary.bias.items()]
-    with rc_context(_STYLE):
-        figure, axes = _axes()
+    with rc_context(SVG_STYLE):
+        figure, axes = curve_axes()
         for at, (_, interval, limit) in enumerate(reversed(rows)):
             low, value, high = (x / limit for x in (interval.low, interval.value, interval.high))
             axes.plot((low, high), (at, at), color=_NEUTRAL, linewidth=2)
@@ -138,21 +127,4 @@ def interval_chart(audit: Audit) -> str:
         for limit in (-1, 1):
             axes.axvline(limit, color=_NEUTRAL, linestyle="--", linewidth=1)
         axes.set_xlabel("share of the limit")
-        return _svg(figure)
-
-
-def _axes() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
-    figure.patch.set_alpha(0)
-    axes = figure.subplots()
-    axes.patch.set_alpha(0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    return figure, axes
-
-
-def _svg(figure: Figure) -> str:
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
-    drawing = file.getvalue()
-    return drawing[drawing.index("<svg") :].replace(_INK, "currentColor")
+        return svg(figure)

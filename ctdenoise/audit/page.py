@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ctdenoise.audit.document import Audit
 from ctdenoise.audit.figures import interval_chart, pictures, slice_curve
 from ctdenoise.audit.slice_audit import SeriesNoise
 from ctdenoise.audit.verdict import BIAS, EDGES, SEAM, STRUCTURE
+from ctdenoise.evaluation.html import render_page
 from ctdenoise.evaluation.pairing import AlignedStacks
+from ctdenoise.evaluation.report_numbers import number
 from ctdenoise.files import write_whole
 
 PAGE = "audit.html"
@@ -26,15 +26,10 @@ def write_page(audit: Audit, aligned: AlignedStacks, noise: SeriesNoise, path: P
     OSError
         If the file cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("ctdenoise.audit", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    page = environment.get_template(PAGE).render(
+    page = render_page(
+        "ctdenoise.audit",
+        PAGE,
+        filters={"number": number},
         audit=audit,
         pictures=pictures(audit, aligned, noise),
         curve=slice_curve(audit),
@@ -47,7 +42,3 @@ def write_page(audit: Audit, aligned: AlignedStacks, noise: SeriesNoise, path: P
         },
     )
     write_whole(path, page)
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")

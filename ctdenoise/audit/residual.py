@@ -21,6 +21,7 @@ from ctdenoise.inference.results import Progress, SeriesResult
 from ctdenoise.inference.run import carry_out
 from ctdenoise.io.dicom import Series, read_slice
 from ctdenoise.io.dicom.archive import OpenedInput
+from ctdenoise.io.dicom.derivation import DicomOutput
 from ctdenoise.io.dicom.discover import Skipped
 from ctdenoise.provenance import Provenance
 from ctdenoise.version import __version__
@@ -38,8 +39,8 @@ class Residual:
     ----------
     result
         The derived series.
-    output
-        How its images were identified.
+    options
+        Of the run that made it, by which its images were identified.
     """
 
     result: SeriesResult
@@ -73,6 +74,10 @@ class Residual:
         """The derived file of each image, by the source's UID or its pseudonym."""
         return {record.source_uid: self.result.folder / record.file for record in self.result.manifest.slices}
 
+    @cached_property
+    def _identification(self) -> DicomOutput:
+        return self.options.dicom_output()
+
     def __call__(self, hu: NDArray[np.float32], slices: Sequence[SliceInfo]) -> NDArray[np.float32]:
         """Return what was removed from ``[B, H, W]`` HU."""
         return np.stack([image - self._derived(info.key) for image, info in zip(hu, slices, strict=True)])
@@ -83,7 +88,7 @@ class Residual:
 
     def _derived(self, key: str) -> NDArray[np.float32]:
         uid, _, frame = key.rpartition("/")
-        path = self._files.get(self.options.dicom_output().pseudonym(uid))
+        path = self._files.get(self._identification.pseudonym(uid))
         if path is None:
             raise InputError("expected a derived slice to subtract, found none", path=self.result.folder)
         hu = read_slice(path).hu

@@ -10,7 +10,7 @@ from ctdenoise.audit.page import PAGE
 from ctdenoise.audit.series_audit import DERIVED, SOURCE
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import align
-from ctdenoise.evaluation.stacks import open_stack, series_stack
+from ctdenoise.evaluation.stacks import open_stack, source_stack
 from ctdenoise.inference.file_run import manifest_path
 from ctdenoise.inference.manifest import MANIFEST, AuditEntry
 from ctdenoise.inference.results import SeriesResult
@@ -40,7 +40,7 @@ def write_run_audit(result: SeriesResult, source: Series | Path, input_path: Pat
     if manifest.audit and page.exists() and not result.written:
         return []
     try:
-        stack = series_stack(source, input_path) if isinstance(source, Series) else open_stack(source)
+        stack = source_stack(source, input_path)
         derived = open_stack(result.folder / manifest.derived.file)
         audit = audit_aligned(
             align({SOURCE: stack, DERIVED: derived}),

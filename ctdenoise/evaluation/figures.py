@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -24,7 +25,8 @@ RESIDUAL_HU = 100.0
 _MOST_COLUMNS, _DECADES = 4, 1e3
 #: Placeholder in SVG for the text colour, which the page defines.
 _INK = "#010203"
-_SVG_STYLE: Any = {
+#: Style of drawings that :func:`svg` writes.
+SVG_STYLE: Any = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK),
     "svg.fonttype": "none",
     "svg.hashsalt": "ctdenoise",
@@ -102,7 +104,7 @@ def spectra(powers: Mapping[str, NDArray[np.float64]], edge: float, axis: str, l
     rows = -(-len(powers) // columns)
     highest = max(float(power.max()) for power in powers.values()) or 1.0
     scale = LogNorm(highest / _DECADES, highest, clip=True)
-    with rc_context(_SVG_STYLE):
+    with rc_context(SVG_STYLE):
         figure = Figure(figsize=(2.2 * columns + 0.9, 2.15 * rows + 0.4), layout="constrained")
         figure.patch.set_alpha(0)
         panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -117,7 +119,7 @@ def spectra(powers: Mapping[str, NDArray[np.float64]], edge: float, axis: str, l
         bar = figure.colorbar(shown, ax=panels, shrink=0.9)
         bar.set_label(label, fontsize=8)
         bar.ax.tick_params(labelsize=7)
-        return _svg(figure)
+        return svg(figure)
 
 
 def svg_url(drawing: str) -> str:
@@ -148,11 +150,8 @@ def curves(
     dashed
         Names of the curves that are dashed.
     """
-    with rc_context(_SVG_STYLE):
-        figure = Figure(figsize=(5.2, 3.2), layout="constrained")
-        figure.patch.set_alpha(0)
-        axes = figure.subplots()
-        axes.patch.set_alpha(0)
+    with rc_context(SVG_STYLE):
+        figure, axes = curve_axes()
         for name, (xs, ys) in lines.items():
             values = [np.nan if value is None else value for value in ys]
             style = "--" if name in dashed else "-"
@@ -163,13 +162,23 @@ def curves(
         axes.set_ylabel(y)
         if top is not None:
             axes.set_ylim(0, top)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=8)
-        return _svg(figure)
+        return svg(figure)
 
 
-def _svg(figure: Figure) -> str:
+def curve_axes() -> tuple[Figure, Axes]:
+    """Return a transparent figure and its axes, for a drawing in :data:`SVG_STYLE`."""
+    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.subplots()
+    axes.patch.set_alpha(0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    return figure, axes
+
+
+def svg(figure: Figure) -> str:
+    """Return a figure that was drawn in :data:`SVG_STYLE` as SVG, with text in the text colour of the page."""
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
     drawing = file.getvalue()

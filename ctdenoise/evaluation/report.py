@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ctdenoise.evaluation.document import Comparison, Evaluation, Fidelity
 from ctdenoise.evaluation.figures import RESIDUAL_HU, svg_url
+from ctdenoise.evaluation.html import render_page
 from ctdenoise.evaluation.methods_text import methods, scan_text
 from ctdenoise.evaluation.metrics import METRICS
 from ctdenoise.evaluation.pairing import AlignedStacks
@@ -61,19 +60,12 @@ def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path) -> 
     OSError
         If the file cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("ctdenoise.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    environment.filters["svg_url"] = svg_url
-    environment.filters["scan_text"] = scan_text
     windows, physics = picture_windows(evaluation, aligned), evaluation.physics
     text, references = methods(evaluation)
-    page = environment.get_template("report.html").render(
+    page = render_page(
+        "ctdenoise.evaluation",
+        "report.html",
+        filters={"number": number, "svg_url": svg_url, "scan_text": scan_text},
         document=evaluation,
         physics=physics,
         tables=list(fidelity_tables(evaluation)),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import NOISY, align
-from ctdenoise.evaluation.stacks import Stack, open_stack, series_stack
+from ctdenoise.evaluation.stacks import Stack, open_stack, source_stack
 from ctdenoise.inference.results import SeriesResult
 from ctdenoise.io.dicom.discover import Series, Skipped
 
@@ -32,8 +32,7 @@ def write_run_report(result: SeriesResult, source: Series | Path, input_path: Pa
     if path.exists() and not result.written:
         return []
     try:
-        stack = series_stack(source, input_path) if isinstance(source, Series) else open_stack(source)
-        _write(stack, result, path)
+        _write(source_stack(source, input_path), result, path)
     except InputError as error:
         return [Skipped(path, f"no report: {error.reason}")]
     except OSError:

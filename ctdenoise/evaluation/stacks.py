@@ -158,6 +158,17 @@ def _dicom_stack(path: Path) -> Stack:
     return series_stack(found.series[0], path)
 
 
+def source_stack(source: Series | Path, path: Path) -> Stack:
+    """Return the stack of what a run processed: a series that was found in `path`, or a file of its own.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    return series_stack(source, path) if isinstance(source, Series) else open_stack(source)
+
+
 def series_stack(series: Series, path: Path) -> Stack:
     """Return the stack of a series that was found in `path`.
 

@@ -9,15 +9,13 @@ level-equivariant do not need it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Takes and returns ``[B, C, H, W]`` of any size.
-Network = Callable[[Tensor], Tensor]
+from ctdenoise.inference.correlation import Network
 
 #: Second differences by rows and by columns; structure that is linear in one direction disappears.
 _SECOND_DIFFERENCES = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])

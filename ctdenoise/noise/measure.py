@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,13 +92,26 @@ def uniform_regions(slices: Sequence[NDArray[np.float32]]) -> list[Region]:
     found: list[tuple[float, Region]] = []
     for index, hu in enumerate(slices):
         smooth = gaussian_filter(np.clip(hu, -1024, 1024), 2.5)
-        for row in range(0, hu.shape[0] - REGION_SIZE + 1, REGION_SIZE // 2):
-            for column in range(0, hu.shape[1] - REGION_SIZE + 1, REGION_SIZE // 2):
-                region = smooth[row : row + REGION_SIZE, column : column + REGION_SIZE]
-                if SOFT_TISSUE_HU[0] < region.min() and region.max() < SOFT_TISSUE_HU[1]:
-                    found.append((float(detrended(region).std()), (index, row, column)))
+        for row, column in soft_tissue_regions(smooth):
+            region = smooth[row : row + REGION_SIZE, column : column + REGION_SIZE]
+            found.append((float(detrended(region).std()), (index, row, column)))
     found.sort()
     return [region for _, region in found[: min(MAX_REGIONS, max(MIN_REGIONS, len(found) // 10))]]
+
+
+def soft_tissue_regions(smooth: NDArray[np.float32]) -> Iterator[tuple[int, int]]:
+    """Yield first row and first column of each region of 32 × 32 pixels, half overlapping, that is all soft tissue.
+
+    Parameters
+    ----------
+    smooth
+        A smoothed slice, ``[H, W]`` HU.
+    """
+    for row in range(0, smooth.shape[0] - REGION_SIZE + 1, REGION_SIZE // 2):
+        for column in range(0, smooth.shape[1] - REGION_SIZE + 1, REGION_SIZE // 2):
+            region = smooth[row : row + REGION_SIZE, column : column + REGION_SIZE]
+            if SOFT_TISSUE_HU[0] < region.min() and region.max() < SOFT_TISSUE_HU[1]:
+                yield row, column
 
 
 def measure_noise(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from ctdenoise.noise.measure import MIN_REGIONS, REGION_SIZE, SOFT_TISSUE_HU, Region, detrended
+from ctdenoise.noise.measure import MIN_REGIONS, REGION_SIZE, Region, detrended, soft_tissue_regions
 
 #: Largest number of regions of a series.
 MAX_SERIES_REGIONS = 96
@@ -67,14 +67,12 @@ def _candidates(index: int, hu: NDArray[np.float32]) -> list[tuple[float, Region
     smooth = gaussian_filter(clipped, _SMOOTHING)
     noise = clipped - smooth
     found = []
-    for row in range(0, hu.shape[0] - REGION_SIZE + 1, REGION_SIZE // 2):
-        for column in range(0, hu.shape[1] - REGION_SIZE + 1, REGION_SIZE // 2):
-            cut = np.s_[row : row + REGION_SIZE, column : column + REGION_SIZE]
-            if SOFT_TISSUE_HU[0] < smooth[cut].min() and smooth[cut].max() < SOFT_TISSUE_HU[1]:
-                structure = float(detrended(smooth[cut]).std())
-                # The median is hardly raised by edges.
-                strength = float(np.median(np.abs(noise[cut])))
-                found.append((structure / max(strength, 1e-3), (index, row, column)))
+    for row, column in soft_tissue_regions(smooth):
+        cut = np.s_[row : row + REGION_SIZE, column : column + REGION_SIZE]
+        structure = float(detrended(smooth[cut]).std())
+        # The median is hardly raised by edges.
+        strength = float(np.median(np.abs(noise[cut])))
+        found.append((structure / max(strength, 1e-3), (index, row, column)))
     return found
 
 

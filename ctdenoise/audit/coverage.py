@@ -26,6 +26,8 @@ Image = NDArray[np.float32]
 
 #: Range of stored HU of 12 bits.
 _STORED_HU = (-1024.0, 3071.0)
+#: Slices in which the simulated scan is matched with the series.
+_MATCHED = 6
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def measure_coverage(
     InputError
         If there is too little uniform soft tissue to simulate noise.
     """
-    scan = match_scan(full_dose, pixel_mm)
+    scan = match_scan([full_dose[i] for i in evenly_spread(len(full_dose), _MATCHED)], pixel_mm)
     low_dose = []
     for seed, image in enumerate(full_dose):
         noise = dose_noise(image, pixel_mm=pixel_mm, dose=dose, scan=scan, rng=np.random.default_rng([seed, 9]))

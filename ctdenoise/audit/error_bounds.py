@@ -34,14 +34,14 @@ _NO_SIGNAL = 5
 
 @dataclass(frozen=True)
 class Simulated:
-    """A low-dose image that was made, and what is known of it because of that; ``[H, W]`` HU each.
+    """A low-dose image that was made like a slice, and what is known of it because of that; ``[H, W]`` HU each.
 
     Attributes
     ----------
     source
-        Of the dose of the series.
+        The slice, in which local noise is measured: the image that was made has noise that denoising left, too.
     denoised
-        The same, denoised as the series was.
+        The image that was made, denoised as the series was.
     full_dose
         Of the same anatomy and exposure at full dose, for each dose that the source may have relative to it: full-dose
         noise is part of the source's.
@@ -93,7 +93,7 @@ def simulate(
     low_dose = np.clip(denoised + noise, *limits)
     # Of noise n, the part that was there at full dose has the variance d and the covariance d with n.
     full_dose = [np.clip(denoised + d * noise + np.sqrt(d * (1 - d)) * other, *limits) for d in doses]
-    return Simulated(low_dose, denoise(low_dose), [one.astype(np.float32) for one in full_dose], denoised)
+    return Simulated(source, denoise(low_dose), [one.astype(np.float32) for one in full_dose], denoised)
 
 
 def without_signal(source: Image) -> NDArray[np.bool_]:

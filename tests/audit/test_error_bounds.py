@@ -75,14 +75,14 @@ def test_simulated_images_have_the_noise_of_their_doses():
     source[20:-20, 20:-20] = body()
     one = simulate(source, source, keep, scan=scan, doses=(0.25, 0.5), pixel_mm=PIXEL_MM, seed=1)
     inside = np.s_[80:105, 70:115]
-    low = (one.source - source)[inside]
+    low = (one.denoised - source)[inside]
     for dose, image in zip((0.25, 0.5), one.full_dose, strict=True):
         full = (image - source)[inside]
         assert full.std() / low.std() == pytest.approx(dose**0.5, rel=0.15)
         # Full-dose noise is part of the low-dose noise: the rest of it is independent.
         assert abs(np.corrcoef((low - full).ravel(), full.ravel())[0, 1]) < 0.15
     # Nothing is added to padding.
-    assert np.array_equal(one.source[:15], source[:15])
+    assert np.array_equal(one.denoised[:15], source[:15])
 
 
 def test_tissue_is_told_by_hu():

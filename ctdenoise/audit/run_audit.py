@@ -50,6 +50,10 @@ def write_run_audit(result: SeriesResult, source: Series | Path, input_path: Pat
         )
     except InputError as error:
         return [Skipped(page, f"no audit: {error.reason}")]
+    except OSError:
+        raise
+    except Exception as error:  # an image that measuring cannot cope with; the result itself is complete
+        return [Skipped(page, f"no audit: {type(error).__name__} while measuring")]
     manifest.audit = audit_entry(audit, f"{name}{AUDIT}")
     derived_file = manifest.derived.file
     manifest.write(manifest_path(result.folder / derived_file) if derived_file else result.folder / MANIFEST)

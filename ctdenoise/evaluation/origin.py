@@ -100,6 +100,8 @@ def origin(manifest: Manifest) -> Origin:
 def _strength_from(manifest: Manifest, asked: dict[str, Any]) -> str:
     if manifest.strength is None:
         return ""
+    if audited := manifest.operation.measured.get("audited"):
+        return f"the highest whose audit passes, tried on {audited['slices']} slices"
     measured = manifest.operation.measured.get("strength")
     if asked.get("strength") != "auto" or not measured:
         return "as given"

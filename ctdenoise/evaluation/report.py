@@ -16,6 +16,7 @@ from ctdenoise.evaluation.report_curves import curve_drawings, image_colours, sp
 from ctdenoise.evaluation.report_numbers import bias_table, curve_tables, fidelity_csv, number, physics_table
 from ctdenoise.evaluation.report_pictures import picture_windows, slice_pictures
 from ctdenoise.files import write_whole
+from ctdenoise.inference.manifest import Manifest
 
 #: Metrics whose differences between images the page lists; all are in ``metrics.json``.
 _COMPARED = ("psnr", "ssim")
@@ -41,7 +42,7 @@ class FidelityTable:
     best: dict[str, str]
 
 
-def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path) -> None:
+def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path, *, made: Manifest | None = None) -> None:
     """Write an evaluation as an HTML page.
 
     Parameters
@@ -52,6 +53,8 @@ def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path) -> 
         The images that were evaluated.
     path
         The file, which is written atomically.
+    made
+        Of the result that the report lies beside, whose audit and error bounds it shows.
 
     Raises
     ------
@@ -83,6 +86,7 @@ def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path) -> 
         bias_table=bias_table(physics) if physics else None,
         methods=text,
         references=references,
+        made=made,
     )
     write_whole(path, page)
 

@@ -14,7 +14,7 @@ REPORT = "report.html"
 
 
 def write_run_report(result: SeriesResult, source: Series | Path, input_path: Path) -> list[Skipped]:
-    """Write a report beside a result that is new or has none: measurements and pictures of some slices.
+    """Write a report beside a result that is new, has none, or was judged since: measurements and pictures of slices.
 
     The signature is that of :class:`~ctdenoise.inference.results.ResultHandler`.
 
@@ -29,7 +29,7 @@ def write_run_report(result: SeriesResult, source: Series | Path, input_path: Pa
         If it cannot be written.
     """
     path = report_path(result)
-    if path.exists() and not result.written:
+    if path.exists() and not result.written and not _judged_since(result, path):
         return []
     try:
         _write(source_stack(source, input_path), result, path)
@@ -48,6 +48,13 @@ def report_path(result: SeriesResult) -> Path:
     return result.folder / (f"{file}.{REPORT}" if file else REPORT)
 
 
+def _judged_since(result: SeriesResult, report: Path) -> bool:
+    """Whether an audit or error bounds are newer than the report, which says what they found."""
+    entries = (result.manifest.audit, result.manifest.error_bounds)
+    files = [result.folder / entry.file for entry in entries if entry]
+    return any(file.exists() and file.stat().st_mtime_ns > report.stat().st_mtime_ns for file in files)
+
+
 def _write(source: Stack, result: SeriesResult, path: Path) -> None:
     # Imported here: matplotlib is needed only for a report that is written.
     from ctdenoise.evaluation.controls import with_controls
@@ -56,4 +63,4 @@ def _write(source: Stack, result: SeriesResult, path: Path) -> None:
 
     derived = result.folder / result.manifest.derived.file
     aligned = with_controls(align({NOISY: source, "denoised": open_stack(derived)}))
-    write_report(evaluate(aligned, (), protocol="none"), aligned, path)
+    write_report(evaluate(aligned, (), protocol="none"), aligned, path, made=result.manifest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from ctdenoise.audit.residual import ResidualWriter
 from ctdenoise.audit.run_audit import write_run_audit
 from ctdenoise.audit.slice_audit import SeriesNoise
 from ctdenoise.cli import app
+from ctdenoise.evaluation.run_report import write_run_report
 from ctdenoise.inference import Denoiser, RunOptions, apply_operation, denoise
 from ctdenoise.inference.manifest import read_manifest
 from ctdenoise.inference.results import LoggedProgress
-from ctdenoise.io.dicom import read_slice
+from ctdenoise.io.dicom import discover, read_slice
 
 
 class Blur(torch.nn.Module):
@@ -123,3 +125,31 @@ def test_a_phantom_of_a_result(series, tmp_path):
     page = (tmp_path / "audit" / "audit.html").read_text()
     assert "Virtual phantom" in page
     assert phantom["dose"]["sentence"] in page
+
+
+def test_a_report_says_what_an_audit_found_since_and_that_it_chose_the_strength(series, tmp_path):
+    request = AuditedDenoisingRequest(Denoiser(Sharpen()))
+    (result,) = apply_operation(request, series, tmp_path / "out", on_result=write_run_report).results
+    report = result.folder / "report.html"
+    assert "the highest whose audit passes, tried on 3 slices" in report.read_text()
+    assert "audit.html" not in report.read_text()
+    done, source = replace(result, written=0), discover(series).series[0]
+    assert write_run_audit(done, source, series) == []
+    assert write_run_report(done, source, series) == []
+    assert read_manifest(result.folder / "manifest.json").audit.sentence in report.read_text()
+    assert 'href="audit.html"' in report.read_text()
+    report.write_text("kept")
+    assert write_run_report(done, source, series) == []
+    assert report.read_text() == "kept"
+
+
+def test_what_no_audit_can_cope_with_is_one_line(series, tmp_path, monkeypatch):
+    (result,) = denoise(series, tmp_path / "out", model=Denoiser(Blur()), options=RunOptions(strength=1.0)).results
+
+    def fail(*arguments, **options):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("ctdenoise.audit.run_audit.audit_aligned", fail)
+    (note,) = write_run_audit(result, discover(series).series[0], series)
+    assert note.reason == "no audit: ZeroDivisionError while measuring"
+    assert result.manifest.audit is None

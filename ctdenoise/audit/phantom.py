@@ -12,7 +12,7 @@ from ctdenoise.audit.document import DoseStatement, Interval, Phantom, PhantomTa
 from ctdenoise.audit.inserts import SIDE, Image, insert
 from ctdenoise.audit.observers import cho, npw
 from ctdenoise.evaluation import resolution
-from ctdenoise.noise.lowdose import Scan, dose_noise
+from ctdenoise.noise.lowdose import dose_noise
 from ctdenoise.noise.matching import match_scan
 
 #: Diameter, mm, and contrast, HU, of the lesions; and those that the dose statement is about.
@@ -49,7 +49,7 @@ def measure_phantom(bench: Bench, *, model: str, strength: float, advance: Calla
         strength=strength,
         ttf="skin" if bench.measured_ttf else "assumed",
         tasks=tasks,
-        dose=_dose_statement(bench, spectra, advance),
+        dose=dose_statement(bench, SimulatedDose(bench), advance),
     )
 
 
@@ -90,15 +90,40 @@ def _ttf50(bench: Bench, patch: NDArray[np.float64], left: NDArray[np.float64]) 
     return resolution.falling_frequency(frequency, transfer)
 
 
-def _dose_statement(
-    bench: Bench, spectra: Mapping[str, NDArray[np.float64]], advance: Callable[[], None] | None
+class SimulatedDose:
+    """Slices of a bench at lower doses, simulated from their own noise."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._scan = match_scan(bench.slices, bench.pixel_mm)
+
+    def __call__(self, index: int, dose: float) -> Image:
+        """Return a slice of the bench at a dose relative to its own."""
+        image, rng = self._bench.slices[index], np.random.default_rng(index)
+        noisy: Image = image + dose_noise(image, pixel_mm=self._bench.pixel_mm, dose=dose, scan=self._scan, rng=rng)
+        return noisy
+
+
+def dose_statement(
+    bench: Bench, at_dose: Callable[[int, float], Image], advance: Callable[[], None] | None = None
 ) -> DoseStatement:
+    """Find the dose at which the denoised series shows a lesion as well as the source does.
+
+    Parameters
+    ----------
+    bench
+        From :func:`~ctdenoise.audit.bench.make_bench`.
+    at_dose
+        Returns a slice of the bench, by its index, at a dose relative to its own.
+    advance
+        Called after each of the ``len(DOSES)`` doses.
+    """
+    spectra = {"source": bench.spectra(bench.slices), "derived": bench.spectra(bench.denoised)}
     patch = insert(*DOSE_TASK, bench.pixel_mm, bench.ttf)
     signals = [bench.responses(patch, bench.slices, bench.denoised)["uniform"]]
     noises = [spectra["derived"]]
-    scan = match_scan(bench.slices, bench.pixel_mm)
     for share in DOSES:
-        noisy = [_at_dose(image, bench.pixel_mm, share, scan, i) for i, image in enumerate(bench.slices)]
+        noisy = [at_dose(index, share) for index in range(len(bench.slices))]
         denoised = [bench.denoise(one) for one in noisy]
         signals.append(bench.responses(patch, noisy, denoised)["uniform"])
         noises.append(bench.spectra(denoised))
@@ -140,12 +165,6 @@ def _sentence(dose: Interval | None, source: float, derived: Sequence[float]) ->
     if derived[0] < source:
         return f"No dose statement: denoising does not raise d′ for {what} ({source:.2f} to {derived[0]:.2f})."
     return f"No dose statement: d′ for {what} is higher than that of the source down to {min(DOSES):.0%} of the dose."
-
-
-def _at_dose(image: Image, pixel_mm: float, dose: float, scan: Scan, seed: int) -> Image:
-    noise = dose_noise(image, pixel_mm=pixel_mm, dose=dose, scan=scan, rng=np.random.default_rng(seed))
-    noisy: Image = image + noise
-    return noisy
 
 
 def _observer(

@@ -1,0 +1,127 @@
+"""The dose statement on pairs: whether its interval contains the dose that full-dose images of the patient tell."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctdenoise.audit.bench import Bench, make_bench
+from ctdenoise.audit.document import DoseStatement
+from ctdenoise.audit.phantom import SimulatedDose, dose_statement
+from ctdenoise.evaluation.stacks import open_stack
+from ctdenoise.inference import Denoiser
+from ctdenoise.inference.strength import automatic_strength
+from ctdenoise.noise.lowdose import Scan, dose_noise
+from ctdenoise.noise.matching import match_scan
+from ctdenoise.noise.measure import evenly_spread
+
+Image = NDArray[np.float32]
+
+#: Slices of a series, and how many of them the phantom is built in.
+_SLICES, _BENCH = 8, 3
+
+
+@dataclass(frozen=True)
+class DosePair:
+    """A dose statement from low-dose images alone, and the same from full-dose images.
+
+    Attributes
+    ----------
+    strength
+        The low-dose images were denoised with.
+    stated, true
+        The latter with other slices, and lower doses that are simulated from full dose.
+    """
+
+    strength: float
+    stated: DoseStatement
+    true: DoseStatement
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the stated interval contains the true dose; None if there is no dose in one of them."""
+        if self.stated.dose is None or self.true.dose is None:
+            return None
+        return self.stated.dose.low <= self.true.dose.value <= self.stated.dose.high
+
+
+@dataclass(frozen=True)
+class _FromFullDose:
+    """Slices of a bench at lower doses, simulated from the full-dose images."""
+
+    images: Sequence[Image]
+    bench: Bench
+    scan: Scan
+    dose: float
+
+    def __call__(self, index: int, dose: float) -> Image:
+        """Return a slice of the bench at a dose relative to its own."""
+        return _at_dose(self.images[index], self.bench.pixel_mm, self.dose * dose, self.scan, 100 + index)
+
+
+def check_dose(full_dose: Sequence[Image], denoiser: Denoiser, *, dose: float, pixel_mm: float) -> DosePair:
+    """Simulate a lower dose, make its dose statement, and compare with what full-dose images tell.
+
+    Parameters
+    ----------
+    full_dose
+        Slices of a series, ``[H, W]`` HU each; at least six. The statement is made in one half of them, and checked in
+        the other.
+    denoiser
+        Of the low-dose slices, at their automatic strength.
+    dose
+        To simulate, relative to that of the series.
+    pixel_mm
+        Pixel spacing.
+
+    Raises
+    ------
+    InputError
+        If there is too little uniform soft tissue.
+    """
+    scan = match_scan(full_dose, pixel_mm)
+    low_dose = [_at_dose(image, pixel_mm, dose, scan, seed) for seed, image in enumerate(full_dose)]
+    strength = automatic_strength(low_dose, pixel_mm, None).strength
+
+    def denoise(image: Image) -> Image:
+        denoised: Image = denoiser.denoise_slices(image[None], strength)[0]
+        return denoised
+
+    stated, true = (low_dose[start::2][:_BENCH] for start in range(2))
+    bench = make_bench(stated, pixel_mm, denoise)
+    other = make_bench(true, pixel_mm, denoise)
+    from_full = _FromFullDose(full_dose[1::2][:_BENCH], other, scan, dose)
+    return DosePair(strength, dose_statement(bench, SimulatedDose(bench)), dose_statement(other, from_full))
+
+
+def _at_dose(image: Image, pixel_mm: float, dose: float, scan: Scan, seed: int) -> Image:
+    rng = np.random.default_rng([seed, 7])
+    noisy: Image = image + dose_noise(image, pixel_mm=pixel_mm, dose=dose, scan=scan, rng=rng)
+    return noisy
+
+
+def main() -> None:
+    """Check dose statements on DICOM series and print them as a Markdown table."""
+    parser = argparse.ArgumentParser(prog="python -m ctdenoise.audit.dose_check", description=__doc__)
+    parser.add_argument("series", nargs="+", type=Path, help="folders of full-dose CT series")
+    parser.add_argument("--model", default="ct-lowdose-lite", help="(default: ct-lowdose-lite)")
+    parser.add_argument("--dose", type=float, default=0.25, help="that is simulated (default: 0.25)")
+    options = parser.parse_args()
+    denoiser = Denoiser.from_pretrained(options.model, engine="eager")
+    print("| series | strength | stated | from full dose | contained |\n| --- | --- | --- | --- | --- |")
+    for path in options.series:
+        stack = open_stack(path)
+        images = [stack.read(index) for index in evenly_spread(len(stack.slices), _SLICES)]
+        found = check_dose(images, denoiser, dose=options.dose, pixel_mm=stack.pixel_spacing_mm or 0.7)
+        contained = {True: "yes", False: "no", None: ""}[found.holds]
+        sentences = f"{found.stated.sentence} | {found.true.sentence}"
+        print(f"| {path.name} | {found.strength:g} | {sentences} | {contained} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

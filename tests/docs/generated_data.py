@@ -70,7 +70,7 @@ def make_data(folder: Path, size: int) -> Path:
     truth, full, low = scans[:, 0], scans[:, 1], scans[:, 2]
     study = generate_uid()
     _series(folder / "full-dose", full, 1, "PHANTOM^A", study)
-    _series(folder / "low-dose", low, 2, "PHANTOM^A", study)
+    _series(folder / "low-dose", low, 4, "PHANTOM^A", study)
     shutil.copytree(folder / "low-dose", folder / "study")
     _series(folder / "training" / "a", full, 1, "PHANTOM^A", generate_uid())
     _series(folder / "training" / "b", truth, 1, "PHANTOM^B", generate_uid())

@@ -9,7 +9,7 @@ PAGES_NOT_RUN = {
     "docs/speed.md": "minutes of measurement; tests/test_benchmark.py runs the command with small values",
     "docs/strength.md": "tests on real data, for minutes",
 }
-#: Single commands: page and beginning of the command, by reason.
+#: Single commands: page and beginning of the command, by reason; the whole command where it ends in $.
 COMMANDS_NOT_RUN = {
     "installs": [
         ("README.md", "pip install"),
@@ -35,7 +35,7 @@ COMMANDS_NOT_RUN = {
     "needs data of others, or a download": [
         ("datasets/README.md", "ctdenoise datasets prepare aapm-mayo-2016"),
         ("datasets/README.md", "ctdenoise train"),
-        ("docs/audit.md", "ctdenoise audit"),
+        ("docs/audit.md", "ctdenoise audit study/ denoised/1004-*/ -o audit/ --phantom"),
         ("docs/evaluation.md", "ctdenoise evaluate --suite"),
         ("docs/features.md", "ctdenoise features"),
         ("docs/how-to/clip-weights.md", "ctdenoise models"),
@@ -48,10 +48,10 @@ COMMANDS_NOT_RUN = {
         ("docs/cohort.md", "ctdenoise cohort run --plan plan.jsonl -o /shared/out"),
     ],
     "needs a PACS": [
-        ("docs/how-to/pacs.md", "ctdenoise serve node.toml"),
+        ("docs/how-to/pacs.md", "ctdenoise serve node.toml$"),
         ("docs/how-to/pacs.md", "movescu"),
         ("docs/how-to/pacs.md", "storescu"),
-        ("docs/node.md", "ctdenoise serve node.toml"),
+        ("docs/node.md", "ctdenoise serve node.toml$"),
         ("docs/node.md", "storescu"),
     ],
     "needs a container engine": [("docs/container.md", "podman")],
@@ -64,6 +64,6 @@ def reason_not_to_run(page: str, command: str) -> str | None:
         if page == start or (start.endswith("*") and page.startswith(start[:-1])):
             return reason
     for reason, commands in COMMANDS_NOT_RUN.items():
-        if any(page == where and command.startswith(start) for where, start in commands):
+        if any(page == where and f"{command}$".startswith(start) for where, start in commands):
             return reason
     return None

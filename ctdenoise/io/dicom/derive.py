@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from ctdenoise.errors import InputError
@@ -17,7 +17,6 @@ from ctdenoise.io.dicom.derived_frames import describe_frames
 from ctdenoise.io.dicom.encode import encode
 from ctdenoise.io.dicom.enhanced import is_enhanced
 from ctdenoise.io.dicom.pixels import CTSlice, StoredPixels
-from ctdenoise.version import __version__
 
 #: Largest value of an integer string, IS (PS3.5 section 6.2).
 _LARGEST_IS = 2**31 - 1
@@ -68,12 +67,23 @@ def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) 
 
 
 def _copy_without_pixels(original: Dataset) -> Dataset:
-    """Copy all elements that stay; sequences deeply, as their items are edited."""
+    """Copy all elements that stay: as bytes where those can be written as they are, sequences deeply otherwise."""
     derived = Dataset()
-    for element in original:
-        if element.tag not in _NOT_KEPT:
-            derived.add(copy.deepcopy(element) if element.VR == "SQ" else copy.copy(element))
+    in_explicit_little_endian = original.original_encoding == (False, True)
+    if in_explicit_little_endian:
+        derived.set_original_encoding(False, True, original.original_character_set)
+    for tag in original.keys() - _NOT_KEPT:
+        element = original.get_item(tag)
+        if not (in_explicit_little_endian and _is_writable(element)):
+            element = original[tag]
+            element = copy.deepcopy(element) if element.VR == "SQ" else copy.copy(element)
+        derived[tag] = element
     return derived
+
+
+def _is_writable(element: DataElement | RawDataElement) -> bool:
+    """Whether an element is still the bytes that were read, of even length (PS3.5 section 7.1.1) and known type."""
+    return isinstance(element, RawDataElement) and element.VR != "UN" and len(element.value or b"") % 2 == 0
 
 
 def _refuse_burned_in_text(source: CTSlice) -> None:
@@ -168,18 +178,9 @@ def _describe_history(derived: Dataset, source: CTSlice, derivation: Derivation)
 
 
 def _describe_equipment(derived: Dataset, derivation: Derivation) -> None:
-    from highdicom import ContributingEquipment  # 0.3 s that discovery does not need
-
-    # PS3.3 C.12.1: equipment that contributed, after any the source names; CID 7005 (109102, DCM).
-    equipment = ContributingEquipment(
-        "ctdenoise",
-        codes.DCM.ProcessingEquipment,
-        manufacturer_model_name=derivation.provenance.name[:64],
-        software_versions=__version__,
-        contribution_datetime=None if derivation.output.deidentification else derivation.time,
-        contribution_description=derivation.description[:1024],
-    )
-    derived.ContributingEquipmentSequence = Sequence([*derived.get("ContributingEquipmentSequence", ()), equipment])
+    # PS3.3 C.12.1: equipment that contributed, after any the source names.
+    earlier = derived.get("ContributingEquipmentSequence", ())
+    derived.ContributingEquipmentSequence = Sequence([*earlier, derivation.equipment])
     # PS3.3 C.7.6.1: Image Comments, LT, shown by most viewers.
     comments = str(derived.get("ImageComments") or "").strip()
     caution = f"{derivation.provenance.label.capitalize()} by ctdenoise; {CAUTION}."

@@ -159,6 +159,28 @@ def test_everything_else_is_kept(tmp_path):
     assert [e.Manufacturer for e in derived.ContributingEquipmentSequence] == ["earlier", "ctdenoise"]
 
 
+def test_elements_of_odd_length_and_unknown_type_are_mended_and_all_others_written_as_they_were(tmp_path):
+    make_series(tmp_path, slices=1)
+    path = tmp_path / "IMG001"
+    whole = path.read_bytes()
+    name = b"\x10\x00\x10\x00PN"  # (0010,0010)
+    before = whole.index(name)
+    length = int.from_bytes(whole[before + 6 : before + 8], "little")
+    odd = name + (5).to_bytes(2, "little") + b"A^B^C"
+    # (0018,0050) Slice Thickness, DS, as a program wrote it that does not know its type.
+    thick = whole.index(b"\x18\x00\x50\x00DS")
+    size = int.from_bytes(whole[thick + 6 : thick + 8], "little")
+    unknown = b"\x18\x00\x50\x00UN\0\0" + size.to_bytes(4, "little")
+    path.write_bytes(whole[:before] + odd + whole[before + 8 + length : thick] + unknown + whole[thick + 8 :])
+    source = read_slice(path)
+    write_slice(derive_slice(source, StoredPixels(source.stored, 0), DERIVATION), tmp_path / "derived.dcm")
+    written = (tmp_path / "derived.dcm").read_bytes()
+    assert name + (6).to_bytes(2, "little") + b"A^B^C " in written
+    assert b"\x18\x00\x50\x00DS" + whole[thick + 6 : thick + 8 + size] in written
+    for keyword in ("StudyInstanceUID", "ImagePositionPatient", "PixelSpacing"):
+        assert dcmread(tmp_path / "derived.dcm")[keyword].value == source.dataset[keyword].value
+
+
 def test_pixel_extremes_are_recomputed_where_told_and_series_wide_ones_dropped(tmp_path):
     def edit(image: Dataset, _: int) -> None:
         image.SmallestImagePixelValue, image.LargestImagePixelValue = 0, 9

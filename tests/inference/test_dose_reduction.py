@@ -148,6 +148,7 @@ def test_noise_measured_in_a_real_series_is_what_it_gets(data, tmp_path):
     assert result.manifest.operation.parameters["scan"]["kernel"]["window"] == "measured"
 
 
+@pytest.mark.slow
 def test_noise_is_right_at_both_ends_of_a_scan_with_modulated_tube_current(data, tmp_path):
     """299 mA in the first slice, 614 mA in the last."""
     files = discover(data / "ct" / "lungfcp-0001").series[0].slices

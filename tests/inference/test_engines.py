@@ -27,7 +27,9 @@ def plain(shipped) -> np.ndarray:
     return Denoiser(shipped, engine="eager")(phantom_slice(256), strength=1.0)
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "compile" else ()) for name in ENGINES]
+)
 def test_every_engine_gives_what_eager_gives(name, shipped, plain):
     why = ENGINES[name].unavailable(shipped, CPU)
     if why:

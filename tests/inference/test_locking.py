@@ -81,7 +81,7 @@ def volume(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["series", "volume"])
+@pytest.mark.parametrize("kind", ["series", pytest.param("volume", marks=pytest.mark.slow)])
 def test_two_processes_on_one_output_end_as_one(kind, tmp_path):
     source = make_series(tmp_path / "in", slices=SLICES) if kind == "series" else volume(tmp_path / "in.nrrd")
     output, go_on, queue = tmp_path / "out", tmp_path / "go on", SPAWN.Queue()
@@ -139,6 +139,7 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path):
     assert not [path for path in result.folder.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_two_series_of_one_output_do_not_wait_for_each_other(tmp_path):
     one = make_series(tmp_path / "one", slices=SLICES)
     other = make_series(tmp_path / "other", slices=SLICES)

@@ -74,6 +74,7 @@ def photographs(root: Path, count: int = 6) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_killed_and_resumed_training_gives_the_same_weights_as_an_uninterrupted_one(tmp_path):
     """Also: ``ctdenoise train`` and ``python -m monai.bundle run`` give the same weights."""
     values = {**SMALL, "iterations": 24, "dataset_dir": patients(tmp_path / "data")}

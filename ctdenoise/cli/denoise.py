@@ -164,7 +164,7 @@ def run(
         shift_dates=shift_dates,
     )
     audited = strength == "audited"
-    chosen_strength = None if audited else parse_strength(strength)
+    chosen_strength = None if audited else parse_strength(strength, words="auto, audited")
     if save_residual and random_uids:
         raise typer.BadParameter("--save-residual: cannot be used with --random-uids, which leave nothing to match by")
     from ctdenoise.inference import RunOptions, denoise
@@ -259,14 +259,14 @@ def _denoise_audited(
     return apply_operation(request, source, output, options=options, progress=progress, on_result=on_result)
 
 
-def parse_strength(text: str) -> float | None:
-    """Return a strength from 0 to 1, or None for auto; anything else is a usage error."""
+def parse_strength(text: str, *, words: str = "auto") -> float | None:
+    """Return a strength from 0 to 1, or None for auto; anything else is a usage error that names `words`."""
     try:
         value = None if text == "auto" else float(text)
     except ValueError:
         value = -1.0
     if value is not None and not 0 <= value <= 1:
-        raise typer.BadParameter(f"--strength: expected auto, audited or a number from 0 to 1, found {text}")
+        raise typer.BadParameter(f"--strength: expected {words} or a number from 0 to 1, found {text}")
     return value
 
 

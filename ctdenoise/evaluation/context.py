@@ -14,9 +14,10 @@ from ctdenoise.evaluation.tables import markdown
 from ctdenoise.evaluation.windows import WINDOWS
 from ctdenoise.inference import Denoiser
 from ctdenoise.io.dicom import discover, read_slice
+from ctdenoise.noise.along_normal import MAX_CORRELATION, correlate, noise_correlation
 from ctdenoise.noise.lowdose import dose_noise
 from ctdenoise.noise.matching import match_scan
-from ctdenoise.noise.measure import ANATOMY_PER_MM, REGION_SIZE, evenly_spread, uniform_regions
+from ctdenoise.noise.measure import evenly_spread
 from ctdenoise.transforms.noise import RandCTNoise
 
 #: Share of each denoised neighbour in naive mixing.
@@ -60,7 +61,7 @@ def context_comparison(
         for dose in doses:
             noise = _independent_noise(series, dose, seed)
             for rho in (0.0, series.correlation):
-                noisy = series.hu[1:-1] + _correlated(noise, rho)
+                noisy = series.hu[1:-1] + correlate(noise, min(max(rho, 0.0), MAX_CORRELATION)).astype(np.float32)
                 rows += _rows(
                     f"{series.name}, {dose:.0%} dose, noise ρ {rho:.2f}", series.hu[1:-1], noisy, methods, dose
                 )
@@ -86,39 +87,10 @@ def _read(folder: Path, slices: int) -> _Series:
     return _Series(name, hu, pixel_mm, noise_correlation(hu, pixel_mm))
 
 
-def noise_correlation(hu: NDArray[np.float32], pixel_mm: float) -> float:
-    """Return the correlation of the noise of neighbouring slices ``[D, H, W]``, in uniform regions.
-
-    Of frequencies above 0.15 cycles per mm, below which residual anatomy is stronger than noise; the median over
-    regions of 32 × 32 pixels.
-    """
-    frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(REGION_SIZE, pixel_mm)] * 2))
-    window = np.outer(*[np.hanning(REGION_SIZE)] * 2)
-
-    def noise(image: NDArray[np.float32], row: int, column: int) -> NDArray[np.float64]:
-        region = image[row : row + REGION_SIZE, column : column + REGION_SIZE].astype(np.float64)
-        spectrum = np.fft.fft2((region - region.mean()) * window) * (frequency > ANATOMY_PER_MM)
-        return np.fft.ifft2(spectrum).real.ravel()
-
-    found = [
-        np.corrcoef(noise(hu[index], *place), noise(hu[index + 1], *place))[0, 1]
-        for index, *place in uniform_regions(list(hu[:-1]))
-    ]
-    return float(np.median(found)) if found else 0.0
-
-
 def _independent_noise(series: _Series, dose: float, seed: int) -> NDArray[np.float32]:
     scan = match_scan([series.hu[i] for i in evenly_spread(len(series.hu), 4)], series.pixel_mm)
     rng = np.random.default_rng(seed)
     return np.stack([dose_noise(image, pixel_mm=series.pixel_mm, dose=dose, scan=scan, rng=rng) for image in series.hu])
-
-
-def _correlated(noise: NDArray[np.float32], rho: float) -> NDArray[np.float32]:
-    """Return noise ``[D - 2, H, W]`` that is correlated by `rho`, at most 0.7, from independent noise ``[D, H, W]``."""
-    rho = min(max(rho, 0.0), 0.7)
-    share = (1 - np.sqrt(1 - 2 * rho**2)) / (2 * rho) if rho else 0.0
-    mixed: NDArray[np.float32] = (noise[1:-1] + share * (noise[:-2] + noise[2:])) / np.sqrt(1 + 2 * share**2)
-    return mixed.astype(np.float32)
 
 
 def _rows(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: The models that ship with ctdenoise: a folder for each, and ``encoders/`` with the encoder files they share.
 PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_MODEL = "ct-lowdose"
+#: The file of a model's decoder, or of its whole network where it has no encoder.
+DECODER_FILE = "decoder.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +230,7 @@ def save_model(
 
     folder.mkdir(parents=True, exist_ok=True)
     torch_dtype = getattr(torch, dtype)
-    encoder, decoder = folder / encoder_file, folder / "decoder.safetensors"
+    encoder, decoder = folder / encoder_file, folder / DECODER_FILE
     has_encoder = description["network"].get("encoder") is not None
     if has_encoder and encoder.exists():
         check_encoder(cast("nn.Module", model.encoder), encoder)

@@ -17,6 +17,7 @@ from ctdenoise.models.encoder import calibrate_batch_norm
 from ctdenoise.models.lite import LiteDenoiser
 from ctdenoise.models.sources import encoder_source, load_source
 from ctdenoise.models.weights import decoder_state, load_state, read_state
+from ctdenoise.models.zoo import DECODER_FILE, model_folder
 
 
 def network_config(network: Mapping[str, Any], encoder: str | None) -> NetworkConfig:
@@ -51,8 +52,8 @@ def initialise_network(
     encoder_weights
         A file with the encoder's weights, if they cannot be downloaded.
     decoder_weights
-        A safetensors file with the decoder's initial weights; without it they are random. Those of a ``lite`` network
-        for single slices also begin one with `context`, which then ignores the neighbours.
+        A safetensors file with the decoder's initial weights, or the name of a model; without it they are random. Those
+        of a ``lite`` network for single slices also begin one with `context`, which then ignores the neighbours.
     seed
         Seed of the random weights.
 
@@ -66,10 +67,13 @@ def initialise_network(
     if isinstance(model, ClipDenoiser) and encoder:
         load_source(model.encoder, encoder_source(encoder), Path(encoder_weights) if encoder_weights else None)
     if decoder_weights is not None:
-        state = read_state(Path(decoder_weights))
+        path = Path(decoder_weights)
+        if not path.exists() and not path.suffix:
+            path = model_folder(path) / DECODER_FILE
+        state = read_state(path)
         if isinstance(model, LiteDenoiser):
             state = with_neighbours_ignored(state, model)
-        load_state(model, state, decoder_state(model), Path(decoder_weights))
+        load_state(model, state, decoder_state(model), path)
     return model
 
 

@@ -11,6 +11,8 @@ from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import MapTransform, RandomizableTransform
 from numpy.typing import NDArray
 
+from ctdenoise.noise.along_normal import MAX_CORRELATION, correlate
+
 
 class RandCTNoise(RandomizableTransform):
     """Add Gaussian noise with the power spectrum of a reconstruction, |f| · H(f)².
@@ -106,9 +108,8 @@ class RandBankNoised(RandomizableTransform, MapTransform):
     white
         Probability of white noise instead.
     correlation
-        Lowest and highest correlation, 0 to 0.7, of the noise of neighbouring channels, drawn uniformly. Reconstruction
-        correlates the noise of slices of which it used common data. That of channels two apart is
-        ``a² / (1 + 2a²)`` where this correlation is ``2a / (1 + 2a²)``, and beyond there is none.
+        Lowest and highest correlation, 0 to 0.7, of the noise of neighbouring channels, drawn uniformly; see
+        :mod:`~ctdenoise.noise.along_normal`.
 
     Raises
     ------
@@ -128,7 +129,7 @@ class RandBankNoised(RandomizableTransform, MapTransform):
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, prob=1.0)
-        if not 0 <= correlation[0] <= correlation[1] <= 0.7:
+        if not 0 <= correlation[0] <= correlation[1] <= MAX_CORRELATION:
             raise ValueError(f"correlation: expected 0 ≤ lowest ≤ highest ≤ 0.7, found {correlation}")
         self.bank = bank
         self.std = std
@@ -156,8 +157,7 @@ class RandBankNoised(RandomizableTransform, MapTransform):
             realisation = self.bank[self.R.randint(len(self.bank))]
             noise = np.stack([self._crop(realisation, rows, columns) for _ in range(count)])
         if correlation:
-            share = (1 - np.sqrt(1 - 2 * correlation**2)) / (2 * correlation)
-            noise = (noise[1:-1] + share * (noise[:-2] + noise[2:])) / np.sqrt(1 + 2 * share**2)
+            noise = correlate(noise, correlation)
         scaled: NDArray[np.float32] = (std * noise).astype(np.float32)
         return scaled
 

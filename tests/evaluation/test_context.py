@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ctdenoise.evaluation import context_comparison, sphere_comparison
-from ctdenoise.evaluation.context import noise_correlation
 from ctdenoise.inference import Denoiser
+from ctdenoise.noise.along_normal import noise_correlation
 from tests.conftest import make_series
 
 

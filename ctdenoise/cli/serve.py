@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,16 +67,18 @@ def serve(
 @contextmanager
 def _logged(verbose: bool) -> Iterator[None]:
     """Log events to standard error."""
-    from ctdenoise.service.events import LOG, JsonLines
+    from ctdenoise.service.events import LOG, JsonLines, log_thread_error
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     LOG.addHandler(handler)
     LOG.propagate = False
     LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
+    threading.excepthook = log_thread_error
     try:
         yield
     finally:
+        threading.excepthook = threading.__excepthook__
         LOG.removeHandler(handler)
         LOG.propagate = True
         LOG.setLevel(logging.NOTSET)

@@ -43,6 +43,16 @@ class Events:
             return dict(self._counts)
 
 
+def log_thread_error(error: threading.ExceptHookArgs) -> None:
+    """Log what ended a thread as an event instead of a traceback, whose text may hold values of images.
+
+    pynetdicom lets errors of the disk end the thread of an association, and its peer sees the connection close.
+    """
+    reason = error.exc_value.strerror if isinstance(error.exc_value, OSError) else None
+    fields = {"error": error.exc_type.__name__, **({"reason": reason} if reason else {})}
+    LOG.error("thread_ended_by_error", extra={"fields": fields})
+
+
 class JsonLines(logging.Formatter):
     """Formats a record as one line of JSON."""
 

@@ -199,6 +199,8 @@ def test_a_disk_that_is_full(pacs, model, tmp_path):  # noqa: F811
         assert stored == set(acknowledged)
         wait(lambda: not node.there("partial/*"))
         node.stop()
+        events = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]  # no traceback
+        assert any(event.get("reason") == "No space left on device" for event in events)
         assert not node.there("failed/*")
         assert len(list(node.spool.glob("*/*/in/*.dcm"))) == len(stored)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ CACHE = REPOSITORY / ".cache"
 
 
 def made(name: str, command: Sequence[str | Path], folder_option: str, sources: Sequence[Path]) -> Path:
-    """Return the folder that a Python program fills; run it if that is not there yet.
+    """Return the folder that a Python program fills; run it if that is not there yet, in place of an earlier one.
 
     Parameters
     ----------
@@ -49,5 +50,7 @@ def made(name: str, command: Sequence[str | Path], folder_option: str, sources: 
         done = subprocess.run(call, cwd=work, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{command[0]}: {done.stderr[-2000:]}")
+        for earlier in CACHE.glob(f"{name}-*"):
+            shutil.rmtree(earlier)
         target.rename(folder)
     return folder

@@ -75,8 +75,23 @@ class Bench:
         return {kind: np.stack(patches) for kind, patches in found.items() if patches}
 
 
-def make_bench(sample: Sequence[Image], pixel_mm: float, denoise: Denoise) -> Bench:
+def make_bench(
+    sample: Sequence[Image], pixel_mm: float, denoise: Denoise, regions: Sequence[Region] | None = None
+) -> Bench:
     """Choose slices and places for lesions in some slices of a series.
+
+    Parameters
+    ----------
+    sample
+        ``[H, W]`` HU each.
+    pixel_mm
+        Pixel spacing.
+    denoise
+        Denoises a slice.
+    regions
+        Uniform regions of the sample that were found without looking at their noise
+        (:func:`~ctdenoise.evaluation.physics.noise_regions`): regions that look uniform in the sample itself have less
+        noise than others by chance, which a simulated dose does not repeat. None finds them in the sample.
 
     Raises
     ------
@@ -84,7 +99,7 @@ def make_bench(sample: Sequence[Image], pixel_mm: float, denoise: Denoise) -> Be
         If there is too little uniform soft tissue.
     """
     clean = [np.clip(np.nan_to_num(one, nan=-1024.0), -1024, 3072).astype(np.float32) for one in sample]
-    regions = uniform_regions(clean)
+    regions = uniform_regions(clean) if regions is None else regions
     counts = np.bincount([region[0] for region in regions], minlength=len(clean))
     chosen = sorted(np.argsort(-counts, kind="stable")[:_SLICES].tolist())
     kept = [(chosen.index(i), row, column) for i, row, column in regions if i in chosen]

@@ -19,6 +19,7 @@ from ctdenoise.inference.strength import automatic_strength
 from ctdenoise.noise.lowdose import Scan, dose_noise
 from ctdenoise.noise.matching import match_scan
 from ctdenoise.noise.measure import evenly_spread
+from ctdenoise.noise.regions import series_regions
 
 Image = NDArray[np.float32]
 
@@ -64,7 +65,14 @@ class _FromFullDose:
         return _at_dose(self.images[index], self.bench.pixel_mm, self.dose * dose, self.scan, 100 + index)
 
 
-def check_dose(full_dose: Sequence[Image], denoiser: Denoiser, *, dose: float, pixel_mm: float) -> DosePair:
+def check_dose(
+    full_dose: Sequence[Image],
+    denoiser: Denoiser,
+    *,
+    dose: float,
+    pixel_mm: float,
+    neighbours: Sequence[Image],
+) -> DosePair:
     """Simulate a lower dose, make its dose statement, and compare with what full-dose images tell.
 
     Parameters
@@ -78,6 +86,8 @@ def check_dose(full_dose: Sequence[Image], denoiser: Denoiser, *, dose: float, p
         To simulate, relative to that of the series.
     pixel_mm
         Pixel spacing.
+    neighbours
+        A neighbour of each slice, in which uniform regions are found.
 
     Raises
     ------
@@ -92,9 +102,15 @@ def check_dose(full_dose: Sequence[Image], denoiser: Denoiser, *, dose: float, p
         denoised: Image = denoiser.denoise_slices(image[None], strength)[0]
         return denoised
 
-    stated, true = (low_dose[start::2][:_BENCH] for start in range(2))
-    bench = make_bench(stated, pixel_mm, denoise)
-    other = make_bench(true, pixel_mm, denoise)
+    bench, other = (
+        make_bench(
+            low_dose[start::2][:_BENCH],
+            pixel_mm,
+            denoise,
+            series_regions(dict(enumerate(neighbours[start::2][:_BENCH]))),
+        )
+        for start in range(2)
+    )
     from_full = _FromFullDose(full_dose[1::2][:_BENCH], other, scan, dose)
     return DosePair(strength, dose_statement(bench, SimulatedDose(bench)), dose_statement(other, from_full))
 
@@ -116,8 +132,11 @@ def main() -> None:
     print("| series | strength | stated | from full dose | contained |\n| --- | --- | --- | --- | --- |")
     for path in options.series:
         stack = open_stack(path)
-        images = [stack.read(index) for index in evenly_spread(len(stack.slices), _SLICES)]
-        found = check_dose(images, denoiser, dose=options.dose, pixel_mm=stack.pixel_spacing_mm or 0.7)
+        indices = evenly_spread(len(stack.slices) - 1, _SLICES)
+        images, neighbours = ([stack.read(index + step) for index in indices] for step in range(2))
+        found = check_dose(
+            images, denoiser, dose=options.dose, pixel_mm=stack.pixel_spacing_mm or 0.7, neighbours=neighbours
+        )
         contained = {True: "yes", False: "no", None: ""}[found.holds]
         sentences = f"{found.stated.sentence} | {found.true.sentence}"
         print(f"| {path.name} | {found.strength:g} | {sentences} | {contained} |", flush=True)

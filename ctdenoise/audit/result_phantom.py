@@ -12,6 +12,7 @@ from ctdenoise.audit.phantom import measure_phantom
 from ctdenoise.audit.series_audit import ASSUMED_PIXEL_MM, SOURCE
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import AlignedStacks
+from ctdenoise.evaluation.physics import noise_regions
 from ctdenoise.inference.denoiser import Denoiser
 from ctdenoise.inference.manifest import Manifest
 from ctdenoise.noise.measure import evenly_spread
@@ -52,8 +53,10 @@ def result_phantom(
         If the result is not of a model that ships, or the source has too little uniform soft tissue.
     """
     denoise = _denoise(manifest, aligned)
-    sample = [aligned.read(index)[SOURCE] for index in evenly_spread(len(aligned), _SAMPLED)]
-    bench = make_bench(sample, aligned.base.pixel_spacing_mm or ASSUMED_PIXEL_MM, denoise)
+    indices = evenly_spread(len(aligned), _SAMPLED)
+    sample = [aligned.read(index)[SOURCE] for index in indices]
+    pixel_mm = aligned.base.pixel_spacing_mm or ASSUMED_PIXEL_MM
+    bench = make_bench(sample, pixel_mm, denoise, noise_regions(aligned, indices))
     name = str(denoise.denoiser.description.name) if denoise.denoiser.description else "custom"
     return measure_phantom(bench, model=name, strength=denoise.strength, advance=advance)
 

@@ -93,19 +93,19 @@ class ErrorWriter:
 
     def _bounds(self, aligned: AlignedStacks, calibration: Calibration) -> tuple[Image, dict[str, TissueBounds]]:
         """Return the bounds of all slices, ``[N, H, W]`` HU, and their means by tissue."""
-        values: list[Image] = []
+        values = np.empty((len(aligned), *aligned.read(0)[SOURCE].shape), np.float32)
         pixels, sums = (np.zeros(len(TISSUES)) for _ in range(2))
         for index in range(len(aligned)):
             image = aligned.read(index)
             bound = calibration.bounds.bound(image[SOURCE], image[DERIVED])
-            if values and bound.shape != values[0].shape:
+            if bound.shape != values.shape[1:]:
                 raise InputError("expected slices of one size for one map, found several")
             tissue = tissue_of(image[DERIVED])[bound > 0]
             pixels += np.bincount(tissue, minlength=len(TISSUES))
             sums += np.bincount(tissue, bound[bound > 0], minlength=len(TISSUES))
-            values.append(bound)
+            values[index] = bound
             self.progress.advance()
-        return np.stack(values), _tissues(calibration, pixels, sums)
+        return values, _tissues(calibration, pixels, sums)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,10 @@ COMMANDS_NOT_RUN = {
         ("docs/how-to/pacs.md", "storescu"),
         ("docs/node.md", "ctdenoise serve node.toml$"),
         ("docs/node.md", "storescu"),
+        ("docs/node.md", "time storescu"),
+        ("docs/node.md", "storescp"),
     ],
+    "needs a DICOMweb service": [("docs/node.md", "ctdenoise run --from")],
     "needs a container engine": [("docs/container.md", "podman")],
 }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 
 from ctdenoise.audit.noise_model import NoiseModel
 from ctdenoise.noise.lowdose import Scan, dose_noise
@@ -28,8 +28,10 @@ _SMOOTHING = 1.5
 _NOISE_GROUPS = 4
 #: Fewest pixels that a group is calibrated with.
 _FEWEST = 1000
-#: Side of a square that has no signal if all of it has the least value of the slice, pixels.
-_NO_SIGNAL = 5
+#: Side of a square that has no signal if all of it has one value, of air or less, HU; pixels.
+_NO_SIGNAL, _AIR_HU = 5, -1000.0
+#: Least local noise that is believed, in units of the scan's: beside padding, less would be measured.
+_LEAST_NOISE = 0.2
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,16 @@ def simulate(
 
 
 def without_signal(source: Image) -> NDArray[np.bool_]:
-    """Return where a slice has its least value all around: padding, or air that was cut off."""
-    nothing: NDArray[np.bool_] = maximum_filter(source, _NO_SIGNAL) <= source.min()
+    """Return where a slice has one value all around, of air or less: padding, or air that was cut off."""
+    highest = maximum_filter(source, _NO_SIGNAL)
+    nothing: NDArray[np.bool_] = (highest == minimum_filter(source, _NO_SIGNAL)) & (highest <= _AIR_HU)
     return nothing
+
+
+def _local_noise(source: Image, noise: NoiseModel) -> Image:
+    """Return the local noise of a slice, HU."""
+    local: Image = np.maximum(noise.local_std(source), np.float32(_LEAST_NOISE * noise.std))
+    return local
 
 
 def tissue_of(denoised: Image) -> NDArray[np.intp]:
@@ -134,7 +143,7 @@ class ErrorBounds:
         source, denoised
             ``[H, W]`` HU.
         """
-        local, tissue = self.noise.local_std(source), tissue_of(denoised)
+        local, tissue = _local_noise(source, self.noise), tissue_of(denoised)
         bound = np.zeros_like(local)
         for index, name in enumerate(TISSUES):
             chosen = tissue == index
@@ -179,7 +188,7 @@ def calibrate(simulated: Iterable[Simulated], noise: NoiseModel, level: float) -
 def _scores(one: Simulated, noise: NoiseModel) -> tuple[NDArray[np.float64], Image, NDArray[np.intp]]:
     """Return errors at each dose over local noise, local noise, and tissue, where the source has a signal."""
     signal = ~without_signal(one.source)
-    local = noise.local_std(one.source)[signal]
+    local = _local_noise(one.source, noise)[signal]
     errors = np.stack([np.abs(one.denoised - truth)[signal] for truth in one.full_dose])
     return errors / np.float64(local), local, tissue_of(one.denoised)[signal]
 

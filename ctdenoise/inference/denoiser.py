@@ -367,11 +367,11 @@ class Denoiser:
         visible = np.minimum(hu, np.float32(high))
         visible[~(hu >= OUTSIDE_FIELD_HU)] = low  # outside the field of view, and NaN
         # A plain tensor: MONAI's MetaTensor costs time in each layer of the network.
-        return cast("Tensor", convert_to_tensor(self._to_network(visible), track_meta=False))
+        return cast("Tensor", convert_to_tensor(self._to_network(torch.from_numpy(visible)), track_meta=False))
 
     def _blend(self, hu: NDArray[np.float32], output: Tensor, strength: float) -> NDArray[np.float32]:
         assert self.hu_range is not None
-        clean = cast("Tensor", convert_to_tensor(self._to_network.inverse(output), track_meta=False))
+        clean = cast("Tensor", self._to_network.inverse(output))
         result: NDArray[np.float32] = clean[0].numpy()
         if strength != 1:
             with np.errstate(invalid="ignore", over="ignore"):  # where the source is infinite, and stays so below

@@ -48,7 +48,12 @@ class ScaleHU(InvertibleTransform):
 
 
 def _as_float32(img: NdarrayOrTensor) -> torch.Tensor:
-    """Return a tensor, as MONAI's intensity transforms do: a MetaTensor where metadata is tracked."""
+    """Return a tensor, as MONAI's intensity transforms do: a MetaTensor where metadata is tracked.
+
+    A plain tensor has none and stays plain: a MetaTensor costs time in each operation.
+    """
+    if type(img) is torch.Tensor:
+        return img.to(torch.float32)
     return cast("torch.Tensor", convert_to_tensor(img, dtype=torch.float32, track_meta=get_track_meta()))
 
 

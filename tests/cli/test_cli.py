@@ -243,6 +243,7 @@ def test_models_are_listed_shown_and_verified(call):
     assert "intact" in verified.stdout
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_started_again_it_finishes(tmp_path, model):
     make_series(tmp_path / "in", slices=120, size=(160, 160))
     arguments = [*COMMAND, "run", tmp_path / "in", "-o", tmp_path / "out", "--model", model]

@@ -44,6 +44,7 @@ def working(cohort: Cohort, parent: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("series", "workers", "kills"), [(8, 2, 1), pytest.param(1000, 4, 40, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_workers_that_die_lose_nothing_and_nothing_is_done_twice(series, workers, kills, cohort):
     cohort.make(series, slices=12, size=(64, 64))
     rng, killed = random.Random(0), 0

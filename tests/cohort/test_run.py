@@ -41,6 +41,7 @@ def test_parts_process_each_series_once_as_run_does(cohort):
     assert list(cohort.state.glob("attempts/*")) + list(cohort.state.glob("arriving/*")) == []
 
 
+@pytest.mark.slow
 def test_parts_in_plain_shells(cohort):
     cohort.make(6)
     arguments = ["run", "--plan", cohort.plan, "-o", cohort.output, "--scratch", cohort.folder / "scratch"]
@@ -277,6 +278,7 @@ def test_commands_that_only_look_import_nothing_heavy(cohort):
         assert not packages & HEAVY
 
 
+@pytest.mark.slow
 def test_the_batch_script_goes_on_after_the_wall_time(call, cohort):
     """The script in a shell, with a note of what is asked of scontrol in place of Slurm."""
     cohort.make(1, slices=100, size=(96, 96))

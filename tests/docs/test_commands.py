@@ -105,6 +105,7 @@ def run_page(page: str, folder: Path, data: Path, *, only: str = "") -> int:
     return count
 
 
+@pytest.mark.slow
 def test_the_first_command_of_the_readme_runs(tmp_path):
     data = make_data(tmp_path / "data", 96)
     assert run_page("README.md", tmp_path / "work", data, only=" study/ -o denoised/") == 1

@@ -74,6 +74,7 @@ def test_an_engine_that_differs_is_not_taken_however_fast(remembered, without_op
     assert not entry["costs"]["mixed"]["usable"]
 
 
+@pytest.mark.slow
 def test_an_engine_that_does_not_work_costs_the_run_nothing(remembered, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(f"""

@@ -135,6 +135,7 @@ def test_what_cannot_be_simulated_is_told_with_its_file_and_the_rest_is_done(tmp
         DoseReductionRequest(dose=1)
 
 
+@pytest.mark.slow
 def test_noise_measured_in_a_real_series_is_what_it_gets(data, tmp_path):
     """At half the dose, as much is added as there is."""
     source = tmp_path / "in"

@@ -171,6 +171,7 @@ def test_a_lock_is_free_after_an_error_and_leaves_nothing(tmp_path):
     assert lock_files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_whoever_waits_gets_the_lock_and_says_that_it_waited(tmp_path):
     entered, leave = SPAWN.Event(), SPAWN.Event()
     process = SPAWN.Process(target=hold, args=(tmp_path / "out", entered, leave))

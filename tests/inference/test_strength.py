@@ -76,6 +76,7 @@ def test_full_dose_noise_follows_thickness_kernel_and_diameter():
     assert full_dose_noise(2.5, 0.31, 400) > 1.5 * reference
 
 
+@pytest.mark.slow
 def test_the_law_of_full_dose_noise_fits_scans_of_many_patients(data):
     """Noise of all single slices and of the body series, at the dose they were scanned with."""
     parts = [

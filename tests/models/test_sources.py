@@ -229,6 +229,7 @@ def closed_endpoint() -> str:
         return f"http://127.0.0.1:{sock.getsockname()[1]}"
 
 
+@pytest.mark.slow
 def test_the_hub_is_asked_once_and_its_cache_is_enough_without_network(hub, tmp_path, clip):
     save_file({f"visual.{k}": v for k, v in clip.visual.state_dict().items()}, tmp_path / "w.safetensors")
     Hub.content = (tmp_path / "w.safetensors").read_bytes()

@@ -70,6 +70,7 @@ def test_too_little_soft_tissue_is_an_input_error():
         match_scan([np.full((64, 64), -900, np.float32)], 1.0)
 
 
+@pytest.mark.slow
 def test_simulated_dose_matches_real_dose(data: Path):
     """Averages of four neighbouring slices have four times the dose of one, in regions that do not change between."""
     files = discover(data / "ct" / "lidc-0314").series[0].slices

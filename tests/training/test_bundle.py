@@ -109,6 +109,7 @@ def test_a_killed_and_resumed_training_gives_the_same_weights_as_an_uninterrupte
     assert float(best_checkpoint(tmp_path / "cut").stem.partition("=")[2]) > 0
 
 
+@pytest.mark.slow
 def test_a_student_is_trained_exported_and_denoises(tmp_path):
     """The teacher is a model folder; the student is exported as one."""
     folder = tmp_path / "teacher"
@@ -155,6 +156,7 @@ def test_photographs_train_evaluate_export_and_denoise(tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "by_bundle" / "in.png")), clean)
 
 
+@pytest.mark.slow
 def test_the_level_equivariant_network_trains_exports_and_denoises(tmp_path):
     values = {key: value for key, value in SMALL.items() if key != "encoder"}
     values |= {"iterations": 4, "dataset_dir": photographs(tmp_path / "data"), "output_dir": tmp_path / "out"}
@@ -246,6 +248,7 @@ workflow.finalize()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_batch_and_end_with_the_same_weights(tmp_path):
     values = {**SMALL, "batch_size": 4, "iterations": 4, "dataset_dir": photographs(tmp_path / "data", 21)}
     (tmp_path / "worker.py").write_text(WORKER)

@@ -251,6 +251,7 @@ def test_a_written_bundle_passes_the_checks_of_the_model_zoo(written):
 
 
 @pytest.mark.parametrize("written", ONE_IN_SHORT, indirect=True)
+@pytest.mark.slow
 def test_documented_exports_agree_with_the_network_at_any_size(written):
     name, folder, network = written
     readme = (folder / "docs/README.md").read_text().replace("\\\n", "")
@@ -294,6 +295,7 @@ print(network(torch.rand(1, 1, 48, 32)).shape)
 """
 
 
+@pytest.mark.slow
 def test_a_copied_bundle_denoises_from_its_own_folder(tmp_path):
     """By command line, as its README says, with the weights that are in it; MONAI alone loads the network."""
     small_model("ct_lowdose", tmp_path / "model")

@@ -9,25 +9,26 @@ import pytest
 
 from tests.conftest import make_series
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+
 MEASURE = """
-import resource, sys
+import sys
 from ctdenoise.inference import Denoiser, RunOptions, denoise
-denoiser = Denoiser.from_pretrained(sys.argv[3], engine=sys.argv[4], full_field=True)
+denoiser = Denoiser.from_pretrained(sys.argv[3], full_field=True)
 denoise(sys.argv[1], sys.argv[2], model=denoiser, options=RunOptions(strength=1))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# The peak in kB since this program began; resource's ru_maxrss is never below that of the process which started it.
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
-def peak_mb(folder, slices: int, model: str, engine: str = "auto") -> float:
+def peak_mb(folder, slices: int, model: str) -> float:
     make_series(folder / f"in{slices}", slices=slices, size=(512, 512))
-    arguments = [folder / f"in{slices}", folder / f"out{slices}", model, engine]
-    call = [sys.executable, "-W", "ignore", "-c", MEASURE, *arguments]
+    call = [sys.executable, "-W", "ignore", "-c", MEASURE, folder / f"in{slices}", folder / f"out{slices}", model]
     return int(subprocess.run(call, capture_output=True, text=True, check=True).stdout) / 1024
 
 
-@pytest.mark.parametrize("engine", ["eager", pytest.param("openvino", marks=pytest.mark.slow)])
-def test_two_gigabytes_suffice_for_512(engine, tmp_path):
-    assert peak_mb(tmp_path, 3, "ct-lowdose", engine) < 2000
+def test_two_gigabytes_suffice_for_512(tmp_path):
+    assert peak_mb(tmp_path, 3, "ct-lowdose") < 2000
 
 
 @pytest.mark.slow

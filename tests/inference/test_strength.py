@@ -211,7 +211,8 @@ def strengths_over_dose(images: Images, pixel_mm: float, thickness_mm: float | N
     return found
 
 
-@pytest.mark.parametrize("name", ["lidc-0001", pytest.param("lidc-0003", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lidc-0001", "lidc-0003"])
 def test_a_simulated_quarter_of_the_dose_loses_most_of_its_noise(data, name):
     images, pixel_mm, thickness_mm = read(data / "ct" / name)
     assert pixel_mm is not None

@@ -250,6 +250,7 @@ def test_the_hub_is_asked_once_and_its_cache_is_enough_without_network(hub, tmp_
     assert f"expected SHA-256 {Hub.announced}, found" in damaged.stderr
 
 
+@pytest.mark.slow
 def test_a_download_whose_hash_differs_from_the_announced_one_is_refused(hub, tmp_path):
     Hub.content, Hub.announced = b"not what was announced", "a" * 64
     result = fetch(f"http://127.0.0.1:{hub.server_port}", tmp_path / "cache")

@@ -27,6 +27,7 @@ def test_kernels_go_from_smooth_to_sharp(bank):
     assert neighbours(bank[0]) > 0.6
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_its_bank(bank):
     again, other = noise_bank(3, seed=3)[1], noise_bank(1, seed=4)[0]
     assert np.array_equal(again, bank[1])

@@ -153,6 +153,7 @@ def test_any_shape_is_covered_to_its_corners(shape):
         assert noise[corner].std() > 0
 
 
+@pytest.mark.slow
 def test_noise_is_like_that_of_someone_elses_filtered_back_projection(data):
     """Uniform water, scanned and reconstructed with a sharp kernel elsewhere."""
     files = sorted((data / "ct/water-phantom-raw/uniform_water_phan/fbp_sharp").glob("*.raw"))[:12]

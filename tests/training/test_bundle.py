@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ctdenoise.inference import Denoiser, denoise
 from ctdenoise.models import NetworkConfig, build_network, zoo
 from ctdenoise.training import best_checkpoint, latest_checkpoint
 from ctdenoise.training.configuration import config_files
@@ -126,6 +127,20 @@ def test_a_student_is_trained_exported_and_denoises(tmp_path):
     given = arguments(config_file="configs/inference.json", model_dir=student, input_dir=tmp_path / "data" / "a")
     bundle("ct_lowdose_lite", "run", *given, "--output_dir", str(tmp_path / "clean"))
     assert len(list((tmp_path / "clean").rglob("*.dcm"))) == 2
+
+
+@pytest.mark.slow
+def test_the_context_overlay_trains_a_network_that_sees_neighbours(tmp_path):
+    values = {key: value for key, value in SMALL.items() if key != "encoder"}
+    # The images must be large enough to measure their noise.
+    values |= {"iterations": 4, "dataset_dir": patients(tmp_path / "data", side=160), "output_dir": tmp_path / "out"}
+    overlay = ("--overlay", "context")
+    call("ctdenoise", "train", "ct_lowdose_lite", *overlay, *arguments(**values), cwd=tmp_path)
+    call("ctdenoise", "export", "ct_lowdose_lite", *overlay, "--output_dir", str(tmp_path / "out"), cwd=tmp_path)
+    denoiser = Denoiser.from_pretrained(tmp_path / "out" / "model")
+    assert denoiser.context == 1
+    (result,) = denoise(tmp_path / "data" / "a", tmp_path / "clean", model=denoiser).results
+    assert len(result.manifest.slices) == 2
 
 
 @pytest.mark.slow
@@ -265,6 +280,7 @@ def test_two_processes_share_the_batch_and_end_with_the_same_weights(tmp_path):
 
 
 @pytest.mark.parametrize("name", ONE_IN_SHORT)
+@pytest.mark.slow
 def test_monai_verifies_metadata_and_network(name):
     printed = bundle(
         name, "verify_metadata", *arguments(meta_file="configs/metadata.json", filepath="../metadata_schema.json")

@@ -14,6 +14,7 @@ from ctdenoise.audit.inserts import SIDE, Curve, Image, around, spaced, with_ins
 from ctdenoise.audit.observers import pixel_spectrum
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation import resolution
+from ctdenoise.inference.denoiser import Denoiser
 from ctdenoise.noise.measure import MIN_REGIONS, REGION_SIZE, SOFT_TISSUE_HU, Region, region_power, uniform_regions
 
 #: Slices, and lesions of each kind of place in a slice.
@@ -22,6 +23,19 @@ _SLICES, _LESIONS = 3, 8
 _ASSUMED_BLUR_MM = 0.5
 
 Denoise = Callable[[Image], Image]
+
+
+@dataclass(frozen=True)
+class AtStrength:
+    """Denoises a slice, ``[H, W]`` HU, with one model at one strength."""
+
+    denoiser: Denoiser
+    strength: float
+
+    def __call__(self, image: Image) -> Image:
+        """Return the denoised slice."""
+        denoised: Image = self.denoiser.denoise_slices(image[None], self.strength)[0]
+        return denoised
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ctdenoise.audit.bench import AtStrength
 from ctdenoise.audit.error_bounds import TISSUES, Coverage
+from ctdenoise.audit.phantom import at_dose
+from ctdenoise.audit.series_audit import ASSUMED_PIXEL_MM
 from ctdenoise.audit.series_error import calibrate_series
 from ctdenoise.evaluation.stacks import open_stack
 from ctdenoise.files import write_whole
 from ctdenoise.inference import Denoiser
 from ctdenoise.inference.strength import automatic_strength
 from ctdenoise.io.dicom import read_slice
-from ctdenoise.noise.lowdose import dose_noise
 from ctdenoise.noise.matching import match_scan
 from ctdenoise.noise.measure import evenly_spread
 
@@ -82,15 +84,11 @@ def measure_coverage(
     scan = match_scan([full_dose[i] for i in evenly_spread(len(full_dose), _MATCHED)], pixel_mm)
     low_dose = []
     for seed, image in enumerate(full_dose):
-        noise = dose_noise(image, pixel_mm=pixel_mm, dose=dose, scan=scan, rng=np.random.default_rng([seed, 9]))
-        low_dose.append(np.clip(np.rint(image + noise), *_STORED_HU).astype(np.float32))
+        noisy = at_dose(image, pixel_mm, dose, scan, np.random.default_rng([seed, 9]))
+        low_dose.append(np.clip(np.rint(noisy), *_STORED_HU).astype(np.float32))
     if strength is None:
         strength = automatic_strength(low_dose, pixel_mm, thickness_mm).strength
-
-    def denoise(image: Image) -> Image:
-        denoised: Image = denoiser.denoise_slices(image[None], strength)[0]
-        return denoised
-
+    denoise = AtStrength(denoiser, strength)
     denoised = [denoise(image) for image in low_dose]
     pairs = list(zip(low_dose, denoised, strict=True))
     found = calibrate_series(pairs[::2], denoise, pixel_mm=pixel_mm, thickness_mm=thickness_mm)
@@ -123,7 +121,7 @@ def main() -> None:
             images,
             denoiser,
             dose=options.dose,
-            pixel_mm=stack.pixel_spacing_mm or 0.7,
+            pixel_mm=stack.pixel_spacing_mm or ASSUMED_PIXEL_MM,
             thickness_mm=read_slice(stack.slices[0].path).slice_thickness_mm if stack.kind == "dicom" else None,
             strength=options.strength,
         )

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ctdenoise.audit.bench import Bench, make_bench
+from ctdenoise.audit.bench import AtStrength, Bench, make_bench
 from ctdenoise.audit.document import DoseStatement
-from ctdenoise.audit.phantom import SimulatedDose, dose_statement
+from ctdenoise.audit.phantom import SimulatedDose, at_dose, dose_statement
+from ctdenoise.audit.series_audit import ASSUMED_PIXEL_MM
 from ctdenoise.evaluation.stacks import open_stack
 from ctdenoise.inference import Denoiser
 from ctdenoise.inference.strength import automatic_strength
-from ctdenoise.noise.lowdose import Scan, dose_noise
+from ctdenoise.noise.lowdose import Scan
 from ctdenoise.noise.matching import match_scan
 from ctdenoise.noise.measure import evenly_spread
 from ctdenoise.noise.regions import series_regions
@@ -62,7 +63,7 @@ class _FromFullDose:
 
     def __call__(self, index: int, dose: float) -> Image:
         """Return a slice of the bench at a dose relative to its own."""
-        return _at_dose(self.images[index], self.bench.pixel_mm, self.dose * dose, self.scan, 100 + index)
+        return at_dose(self.images[index], self.bench.pixel_mm, self.dose * dose, self.scan, _random(100 + index))
 
 
 def check_dose(
@@ -95,13 +96,9 @@ def check_dose(
         If there is too little uniform soft tissue.
     """
     scan = match_scan(full_dose[::2], pixel_mm)
-    low_dose = [_at_dose(image, pixel_mm, dose, scan, seed) for seed, image in enumerate(full_dose)]
+    low_dose = [at_dose(image, pixel_mm, dose, scan, _random(seed)) for seed, image in enumerate(full_dose)]
     strength = automatic_strength(low_dose, pixel_mm, None).strength
-
-    def denoise(image: Image) -> Image:
-        denoised: Image = denoiser.denoise_slices(image[None], strength)[0]
-        return denoised
-
+    denoise = AtStrength(denoiser, strength)
     bench, other = (
         make_bench(
             low_dose[start::2][:_BENCH],
@@ -115,10 +112,8 @@ def check_dose(
     return DosePair(strength, dose_statement(bench, SimulatedDose(bench)), dose_statement(other, from_full))
 
 
-def _at_dose(image: Image, pixel_mm: float, dose: float, scan: Scan, seed: int) -> Image:
-    rng = np.random.default_rng([seed, 7])
-    noisy: Image = image + dose_noise(image, pixel_mm=pixel_mm, dose=dose, scan=scan, rng=rng)
-    return noisy
+def _random(seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, 7])
 
 
 def main() -> None:
@@ -135,7 +130,11 @@ def main() -> None:
         indices = evenly_spread(len(stack.slices) - 1, _SLICES)
         images, neighbours = ([stack.read(index + step) for index in indices] for step in range(2))
         found = check_dose(
-            images, denoiser, dose=options.dose, pixel_mm=stack.pixel_spacing_mm or 0.7, neighbours=neighbours
+            images,
+            denoiser,
+            dose=options.dose,
+            pixel_mm=stack.pixel_spacing_mm or ASSUMED_PIXEL_MM,
+            neighbours=neighbours,
         )
         contained = {True: "yes", False: "no", None: ""}[found.holds]
         sentences = f"{found.stated.sentence} | {found.true.sentence}"

@@ -12,7 +12,7 @@ from ctdenoise.audit.document import DoseStatement, Interval, Phantom, PhantomTa
 from ctdenoise.audit.inserts import SIDE, Image, insert
 from ctdenoise.audit.observers import cho, npw
 from ctdenoise.evaluation import resolution
-from ctdenoise.noise.lowdose import dose_noise
+from ctdenoise.noise.lowdose import Scan, dose_noise
 from ctdenoise.noise.matching import match_scan
 
 #: Diameter, mm, and contrast, HU, of the lesions; and those that the dose statement is about.
@@ -99,9 +99,14 @@ class SimulatedDose:
 
     def __call__(self, index: int, dose: float) -> Image:
         """Return a slice of the bench at a dose relative to its own."""
-        image, rng = self._bench.slices[index], np.random.default_rng(index)
-        noisy: Image = image + dose_noise(image, pixel_mm=self._bench.pixel_mm, dose=dose, scan=self._scan, rng=rng)
-        return noisy
+        rng = np.random.default_rng(index)
+        return at_dose(self._bench.slices[index], self._bench.pixel_mm, dose, self._scan, rng)
+
+
+def at_dose(image: Image, pixel_mm: float, dose: float, scan: Scan, rng: np.random.Generator) -> Image:
+    """Return a slice, ``[H, W]`` HU, at a dose relative to its own."""
+    noisy: Image = image + dose_noise(image, pixel_mm=pixel_mm, dose=dose, scan=scan, rng=rng)
+    return noisy
 
 
 def dose_statement(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from ctdenoise.audit.bench import make_bench
+from ctdenoise.audit.bench import AtStrength, make_bench
 from ctdenoise.audit.document import Phantom
-from ctdenoise.audit.inserts import Image
 from ctdenoise.audit.phantom import measure_phantom
 from ctdenoise.audit.series_audit import ASSUMED_PIXEL_MM, SOURCE
 from ctdenoise.errors import InputError
@@ -19,18 +17,6 @@ from ctdenoise.noise.measure import evenly_spread
 
 #: Slices among which those with the most uniform tissue are chosen.
 _SAMPLED = 8
-
-
-@dataclass(frozen=True)
-class _Denoise:
-    """Denoises a slice as the result was denoised."""
-
-    denoiser: Denoiser
-    strength: float
-
-    def __call__(self, image: Image) -> Image:
-        denoised: Image = self.denoiser.denoise_slices(image[None], self.strength)[0]
-        return denoised
 
 
 def result_phantom(
@@ -61,7 +47,7 @@ def result_phantom(
     return measure_phantom(bench, model=name, strength=denoise.strength, advance=advance)
 
 
-def _denoise(manifest: Manifest | None, aligned: AlignedStacks) -> _Denoise:
+def _denoise(manifest: Manifest | None, aligned: AlignedStacks) -> AtStrength:
     path = list(aligned.stacks.values())[-1].path
     parameters = manifest.operation.parameters if manifest else {}
     model, strength = parameters.get("model"), parameters.get("strength")
@@ -76,4 +62,4 @@ def _denoise(manifest: Manifest | None, aligned: AlignedStacks) -> _Denoise:
         raise InputError(f"expected the model {model['name']} that the result was made with, found another", path=path)
     if denoiser.context:
         raise InputError("expected a model without context for --phantom, found one with", path=path)
-    return _Denoise(denoiser, float(strength))
+    return AtStrength(denoiser, float(strength))

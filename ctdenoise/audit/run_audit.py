@@ -11,8 +11,8 @@ from ctdenoise.audit.series_audit import DERIVED, SOURCE
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import align
 from ctdenoise.evaluation.stacks import open_stack, source_stack
-from ctdenoise.inference.file_run import manifest_path
-from ctdenoise.inference.manifest import MANIFEST, AuditEntry
+from ctdenoise.inference.file_run import rewrite_manifest
+from ctdenoise.inference.manifest import AuditEntry
 from ctdenoise.inference.results import SeriesResult
 from ctdenoise.io.dicom.discover import Series, Skipped
 
@@ -55,8 +55,7 @@ def write_run_audit(result: SeriesResult, source: Series | Path, input_path: Pat
     except Exception as error:  # an image that measuring cannot cope with; the result itself is complete
         return [Skipped(page, f"no audit: {type(error).__name__} while measuring")]
     manifest.audit = audit_entry(audit, f"{name}{AUDIT}")
-    derived_file = manifest.derived.file
-    manifest.write(manifest_path(result.folder / derived_file) if derived_file else result.folder / MANIFEST)
+    rewrite_manifest(result)
     return []
 
 

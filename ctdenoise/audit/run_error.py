@@ -13,11 +13,11 @@ from ctdenoise.audit.series_audit import DERIVED, SOURCE
 from ctdenoise.audit.series_error import LEVEL, Calibration, calibrate_series
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import AlignedStacks, align
-from ctdenoise.evaluation.stacks import open_stack, series_stack
+from ctdenoise.evaluation.stacks import open_stack, source_stack
 from ctdenoise.inference.denoiser import Denoiser
 from ctdenoise.inference.denoising import Denoising, DenoisingRequest
-from ctdenoise.inference.file_run import manifest_path
-from ctdenoise.inference.manifest import MANIFEST, ErrorBoundsEntry, Manifest, TissueBounds
+from ctdenoise.inference.file_run import rewrite_manifest
+from ctdenoise.inference.manifest import ErrorBoundsEntry, Manifest, TissueBounds
 from ctdenoise.inference.results import Progress, SeriesResult
 from ctdenoise.io.dicom import Series, read_slice
 from ctdenoise.io.dicom.derive import derived_series_number
@@ -60,13 +60,13 @@ class ErrorWriter:
         if manifest.error_bounds and path.exists() and not result.written:
             return []
         try:
-            stack = series_stack(source, input_path) if isinstance(source, Series) else open_stack(source)
+            stack = source_stack(source, input_path)
             aligned = align({SOURCE: stack, DERIVED: open_stack(result.folder / name)})
             entry = self._write(aligned, source, manifest, path)
         except InputError as error:
             return [Skipped(path, f"no error bounds: {error.reason}", failed=True)]
         manifest.error_bounds = entry
-        manifest.write(manifest_path(result.folder / name) if name else result.folder / MANIFEST)
+        rewrite_manifest(result)
         return []
 
     def _write(self, aligned: AlignedStacks, source: Series | Path, manifest: Manifest, path: Path) -> ErrorBoundsEntry:

@@ -17,7 +17,7 @@ from scipy.ndimage import binary_erosion, gaussian_filter, grey_opening
 
 from ctdenoise.audit.noise_model import NoiseModel, measure_noise_model
 from ctdenoise.audit.null import simulate_null
-from ctdenoise.audit.series_audit import audit_slices, summarise
+from ctdenoise.audit.series_audit import ASSUMED_PIXEL_MM, audit_slices, summarise
 from ctdenoise.audit.slice_audit import SeriesNoise
 from ctdenoise.audit.verdict import reasons, verdict
 from ctdenoise.evaluation.tissues import body_mask
@@ -239,7 +239,7 @@ def main() -> None:
         source = [np.nan_to_num(stack.read(first + i), nan=-1024.0) for i in range(count)]
         strength = automatic_strength(source, stack.pixel_spacing_mm, None).strength
         denoised = [denoiser.denoise_slices(one[None], strength)[0] for one in source]
-        found.append((source, denoised, stack.pixel_spacing_mm or 0.7))
+        found.append((source, denoised, stack.pixel_spacing_mm or ASSUMED_PIXEL_MM))
     table = {}
     print("| | applied to | trials | fail | caution |\n| --- | --- | --- | --- | --- |")
     for name, what, rate in rates(found, trials=options.trials):

@@ -14,7 +14,7 @@ from ctdenoise.evaluation.tables import markdown
 from ctdenoise.evaluation.windows import WINDOWS
 from ctdenoise.inference import Denoiser
 from ctdenoise.io.dicom import discover, read_slice
-from ctdenoise.noise.along_normal import MAX_CORRELATION, correlate, noise_correlation
+from ctdenoise.noise.along_normal import correlate, noise_correlation, representable
 from ctdenoise.noise.lowdose import dose_noise
 from ctdenoise.noise.matching import match_scan
 from ctdenoise.noise.measure import evenly_spread
@@ -61,7 +61,7 @@ def context_comparison(
         for dose in doses:
             noise = _independent_noise(series, dose, seed)
             for rho in (0.0, series.correlation):
-                noisy = series.hu[1:-1] + correlate(noise, min(max(rho, 0.0), MAX_CORRELATION)).astype(np.float32)
+                noisy = series.hu[1:-1] + correlate(noise, representable(rho)).astype(np.float32)
                 rows += _rows(
                     f"{series.name}, {dose:.0%} dose, noise ρ {rho:.2f}", series.hu[1:-1], noisy, methods, dose
                 )

@@ -17,6 +17,7 @@ from ctdenoise.errors import Help, InputError
 from ctdenoise.inference.denoising import Denoising
 from ctdenoise.inference.file_names import FileNames
 from ctdenoise.inference.manifest import (
+    MANIFEST,
     DerivedEntry,
     Manifest,
     SliceRecord,
@@ -291,3 +292,9 @@ def known_suffix(path: Path) -> str:
 def manifest_path(target: Path) -> Path:
     """Return where the manifest of a derived file is."""
     return target.with_name(f"{target.name}.manifest.json")
+
+
+def rewrite_manifest(result: SeriesResult) -> None:
+    """Write the manifest of a result again, after something was added to it."""
+    name = result.manifest.derived.file
+    result.manifest.write(manifest_path(result.folder / name) if name else result.folder / MANIFEST)

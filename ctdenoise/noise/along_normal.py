@@ -16,6 +16,11 @@ from ctdenoise.noise.measure import ANATOMY_PER_MM, REGION_SIZE, uniform_regions
 MAX_CORRELATION = 0.7
 
 
+def representable(correlation: float) -> float:
+    """Return the nearest correlation that the moving average can have, 0 to 0.7."""
+    return min(max(correlation, 0.0), MAX_CORRELATION)
+
+
 def neighbour_share(correlation: float) -> float:
     """Return a of the moving average with this correlation of neighbours, 0 to 0.7."""
     return (1 - float(np.sqrt(1 - 2 * correlation**2))) / (2 * correlation) if correlation else 0.0

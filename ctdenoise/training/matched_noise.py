@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ctdenoise.errors import InputError
 from ctdenoise.files import write_whole
 from ctdenoise.io.dicom import CTSlice, read_slice
-from ctdenoise.noise.along_normal import MAX_CORRELATION, noise_correlation
+from ctdenoise.noise.along_normal import noise_correlation, representable
 from ctdenoise.noise.lowdose import Kernel, Scan, dose_noise
 from ctdenoise.noise.matching import match_scan
 from ctdenoise.noise.measure import (
@@ -101,7 +101,7 @@ def _correlation(items: Sequence[Item]) -> float:
     slices = [read_slice(Path(item["image"][0])) for item in items[first : first + _NEIGHBOURS]]
     alike = [one.hu for one in slices if one.hu.shape == slices[0].hu.shape]
     found = noise_correlation(np.stack(alike), _pixel_mm(slices[0])) if len(alike) > 1 else 0.0
-    return min(max(found, 0.0), MAX_CORRELATION)
+    return representable(found)
 
 
 def _pixel_mm(one: CTSlice) -> float:

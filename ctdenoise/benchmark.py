@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ from ctdenoise.inference import Denoiser, denoise
 from ctdenoise.inference.denoising import Denoising
 from ctdenoise.inference.engines import ENGINES
 from ctdenoise.inference.manifest import software_versions
+from ctdenoise.inference.parallel import results_in_order
 from ctdenoise.io.dicom import Derivation, derive_slice, read_slice, write_slice
 from ctdenoise.io.dicom.create import NewSeries
 from ctdenoise.io.dicom.derivation import DicomOutput
@@ -46,6 +48,8 @@ REFERENCE = "reference"
 FIELD_MM = 358.4
 #: Of the slices' noise, HU.
 NOISE_HU = 30.0
+#: How often a series is denoised, and on how many slices the network alone is timed before and after each time.
+_SERIES_ROUNDS, _SLICES_ALONE = 5, 40
 
 Say = Callable[[str], None]
 
@@ -78,6 +82,7 @@ def benchmark(
     sizes: Sequence[int] = (512,),
     slices: Sequence[int] = (20,),
     rounds: int = 5,
+    configure: Callable[[], None],
     say: Say,
 ) -> dict[str, Any]:
     """Measure.
@@ -94,6 +99,8 @@ def benchmark(
         Lengths of the synthetic series that are denoised from DICOM to DICOM.
     rounds
         Slices that each engine is timed on.
+    configure
+        Makes the settings of a command in each process.
     say
         Told how it goes on.
 
@@ -110,7 +117,7 @@ def benchmark(
             "processor": _processor(),
             "device": torch.cuda.get_device_name(where) if where.type == "cuda" else str(where),
             "threads": torch.get_num_threads(),
-            "convolution_gflops": round(_alone(_convolution_gflops, str(where)), 1),
+            "convolution_gflops": round(_alone(configure, _convolution_gflops, str(where)), 1),
         },
         "versions": software_versions(),
         "network": [],
@@ -118,19 +125,16 @@ def benchmark(
         "stages": [],
     }
     for size in sizes:
-        document["network"] += _network_rows(models, where, size, rounds, say)
+        document["network"] += _network_rows(models, where, size, rounds, configure, say)
     for model in models:
         for count in slices:
             say(f"{model}: {count} slices from DICOM to DICOM")
-            document["end_to_end"].append(_alone(_end_to_end, model, str(where), sizes[0], count))
+            document["end_to_end"].append(_alone(configure, _end_to_end, model, str(where), sizes[0], count))
         say(f"{model}: stages")
-        document["stages"].append(_alone(_stages, model, str(where), sizes[0], rounds))
+        document["stages"].append(_alone(configure, _stages, model, str(where), sizes[0], rounds))
     peak = document["machine"]["convolution_gflops"]
     for row in document["network"]:
         row["share_of_peak"] = round(row["gflops"] / peak, 3)
-    for row in document["end_to_end"]:
-        alone = min(r["seconds_per_slice"] for r in _rows_of(document, row["model"]) if r["engine"] == row["engine"])
-        row["network_seconds_per_slice"] = alone
     return document
 
 
@@ -159,13 +163,13 @@ def record(document: dict[str, Any], history: Path) -> None:
         file.write(json.dumps(document) + "\n")
 
 
-def _rows_of(document: dict[str, Any], model: str) -> Iterator[dict[str, Any]]:
-    size = document["network"][0]["size"]
-    return (row for row in document["network"] if row["model"] == model and row["size"] == size)
-
-
 def _network_rows(
-    models: Sequence[str], device: torch.device, size: int, rounds: int, say: Say
+    models: Sequence[str],
+    device: torch.device,
+    size: int,
+    rounds: int,
+    configure: Callable[[], None],
+    say: Say,
 ) -> list[dict[str, Any]]:
     """Time the reference and every engine of every model on one slice, in turns."""
     wanted = [(DEFAULT_MODEL, REFERENCE)]
@@ -174,7 +178,7 @@ def _network_rows(
         wanted += [(model, name) for name, engine in ENGINES.items() if engine.unavailable(network, device) is None]
     rows = []
     with ExitStack() as stack:
-        workers = [stack.enter_context(_process()) for _ in wanted]
+        workers = [stack.enter_context(_process(configure)) for _ in wanted]
         for (model, engine), worker in zip(wanted, workers, strict=True):
             say(f"{model}, {engine}: {size}×{size}")
             ready = worker.submit(_prepare, model, engine, str(device), size).result()
@@ -195,26 +199,27 @@ def _first(times: list[list[float]]) -> list[float]:
 
 
 @contextmanager
-def _process() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+def _process(configure: Callable[[], None]) -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=configure) as pool:
         yield pool
 
 
-def _alone(function: Callable[..., Any], *arguments: Any) -> Any:
+def _alone(configure: Callable[[], None], function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a process of its own."""
-    with _process() as process:
+    with _process(configure) as process:
         return process.submit(function, *arguments).result()
 
 
 # What follows runs in a worker; its network waits here between its turns.
 _run: Callable[[], Tensor]
 _eager: Callable[[], Tensor]
+_threads: int
 _width: float
 
 
 def _prepare(model: str, engine: str, device_name: str, size: int) -> dict[str, Any]:
     """Make an engine ready; return what that took, and the operations a slice needs."""
-    global _run, _eager, _width
+    global _run, _eager, _threads, _width
     from torch.utils.flop_counter import FlopCounterMode
 
     network, description = load_model(model)
@@ -224,11 +229,12 @@ def _prepare(model: str, engine: str, device_name: str, size: int) -> dict[str, 
     channels = NetworkConfig(**description.network).in_channels
     image = torch.from_numpy((phantom_slice(size) - low) / _width)
     probe = image.expand(1, channels, -1, -1).to(device)
-    began = time.perf_counter()
+    began, _threads = time.perf_counter(), 1
     if engine == REFERENCE:
         apply: Callable[[Tensor], Tensor] = ReferenceOrder(cast("ClipDenoiser", network)).to(device)
     else:
         apply = ENGINES[engine].build(network, device, channels=channels)
+        _threads = ENGINES[engine].parallel_calls
     _run = torch.inference_mode()(partial(apply, probe.contiguous()))
     _run()
     setup = time.perf_counter() - began
@@ -247,10 +253,15 @@ def _apply_eager(network: nn.Module, probe: Tensor) -> Tensor:
 
 
 def _time() -> float:
+    """Return the seconds for a slice, with as many at a time as the engine works on."""
     _run()  # in a series a slice follows another, here the other rows' slices
+    return _seconds_per_call(_run, _threads, _threads)
+
+
+def _seconds_per_call(run: Callable[[], Tensor], calls: int, threads: int) -> float:
     began = time.perf_counter()
-    _run().cpu()
-    return time.perf_counter() - began
+    list(results_in_order(lambda _: run().cpu(), range(calls), threads))
+    return (time.perf_counter() - began) / calls
 
 
 def _finish() -> dict[str, Any]:
@@ -273,19 +284,36 @@ def _end_to_end(model: str, device: str, size: int, slices: int) -> dict[str, An
         denoiser = denoiser.with_fastest_engine(phantom_slice(size), slices)
         denoiser(phantom_slice(size), strength=1.0)
         setup = time.perf_counter() - began
-        began = time.perf_counter()
-        (result,) = denoise(source, Path(folder) / "out", model=denoiser).results
-        seconds = time.perf_counter() - began
+        # The speed of a machine with other work varies within a minute, so network and series take turns.
+        network, series = [_network_seconds(denoiser, size)], []
+        for turn in range(_SERIES_ROUNDS):
+            began = time.perf_counter()
+            (result,) = denoise(source, Path(folder) / f"out-{turn}", model=denoiser).results
+            series.append((time.perf_counter() - began) / slices)
+            network.append(_network_seconds(denoiser, size))
+    around = [(before + after) / 2 for before, after in pairwise(network)]
     return {
         "engine": result.manifest.engine,
         "model": model,
         "size": size,
         "slices": slices,
         "setup_seconds": round(setup, 2),
-        "seconds": round(seconds, 2),
-        "seconds_per_slice": round(seconds / slices, 4),
+        "seconds": round(statistics.median(series) * slices, 2),
+        "seconds_per_slice": round(statistics.median(series), 4),
+        "network_seconds_per_slice": round(statistics.median(around), 4),
+        "times_network": round(statistics.median(a / b for a, b in zip(series, around, strict=True)), 3),
         "peak_memory_mb": round(_peak_mb()),
     }
+
+
+def _network_seconds(denoiser: Denoiser, size: int) -> float:
+    """Return the seconds that a denoiser's engine takes for a slice when nothing else is done."""
+    low, high = denoiser.hu_range or (0.0, 1.0)
+    image = torch.from_numpy((phantom_slice(size) - low) / (high - low))
+    image = image.expand(1, denoiser.channels, -1, -1).contiguous().to(denoiser.device)
+    engine = denoiser.runner.engine()
+    run = torch.inference_mode()(partial(engine, image))
+    return _seconds_per_call(run, _SLICES_ALONE, engine.parallel_calls)
 
 
 def _stages(model: str, device: str, size: int, rounds: int) -> dict[str, Any]:

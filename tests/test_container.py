@@ -187,6 +187,7 @@ def sandbox(folders) -> list[str]:
     return command
 
 
+@pytest.mark.slow
 def test_it_runs_as_any_user_without_home_network_and_writable_root(sandbox, folders, model):
     make_series(folders.source, slices=2)
     environment = {

@@ -46,6 +46,7 @@ class Residual:
     result: SeriesResult
     options: RunOptions
     batch_size: int = 1
+    parallel_calls: int = 1
     context: int = 0
 
     @cached_property

@@ -27,6 +27,7 @@ def benchmark(
     """Measure how fast it is here, beside the reference implementation's order of operations."""
     from ctdenoise.benchmark import benchmark as measure
     from ctdenoise.benchmark import record
+    from ctdenoise.cli.process import configure_worker
     from ctdenoise.models import zoo
 
     models = model or [name for name in zoo.available() if zoo.describe(name).hu_range]
@@ -36,6 +37,7 @@ def benchmark(
         sizes=size or [512],
         slices=slices or [20],
         rounds=rounds,
+        configure=configure_worker,
         say=lambda text: print(f"{text} …", file=sys.stderr),
     )
     if history:
@@ -72,7 +74,7 @@ def _show(document: dict[str, Any]) -> None:
             off,
         )
     console.print("the network alone", table)
-    table = Table("model", "engine", "slices", "s", "s / slice", "network alone", "MB")
+    table = Table("model", "engine", "slices", "s", "s / slice", "network alone", "× network", "MB")
     for row in document["end_to_end"]:
         table.add_row(
             row["model"],
@@ -81,6 +83,7 @@ def _show(document: dict[str, Any]) -> None:
             f"{row['seconds']:.1f}",
             f"{row['seconds_per_slice']:.3f}",
             f"{row['network_seconds_per_slice']:.3f}",
+            f"{row['times_network']:.2f}",
             str(row["peak_memory_mb"]),
         )
     console.print("DICOM to DICOM", table)

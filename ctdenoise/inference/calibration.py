@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ctdenoise.files import write_whole
 from ctdenoise.inference.engines import ENGINES, Engine
+from ctdenoise.inference.parallel import results_in_order
 
 #: Largest difference of an engine's result from eager's, HU: root mean square, and in any pixel.
 MAX_RMS_DIFFERENCE_HU, MAX_DIFFERENCE_HU = 0.05, 0.5
@@ -110,7 +111,7 @@ class Calibration:
         engine = self.engine(name)
         result = engine(probe).float()
         setup = time.perf_counter() - began
-        seconds = best_seconds(lambda: engine(probe), self.device)
+        seconds = best_seconds(lambda: engine(probe), self.device, threads=engine.parallel_calls)
         return Cost(setup, seconds / _megapixels(probe)), result
 
     def _try(self, name: str, probe: Tensor) -> Cost:
@@ -153,15 +154,15 @@ class _CostCache:
         return content if isinstance(content, dict) else {}
 
 
-def best_seconds(run: Callable[[], object], device: torch.device, times: int = 2) -> float:
-    """Return the shortest duration of some calls."""
+def best_seconds(run: Callable[[], object], device: torch.device, *, threads: int = 1, times: int = 2) -> float:
+    """Return the seconds of a call: the shortest of some rounds, each of one call by every thread."""
     durations = []
     for _ in range(times):
         began = time.perf_counter()
-        run()
+        list(results_in_order(lambda _: run(), range(threads), threads))
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        durations.append(time.perf_counter() - began)
+        durations.append((time.perf_counter() - began) / threads)
     return min(durations)
 
 

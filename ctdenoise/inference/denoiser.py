@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
-from monai.transforms import Compose, InvertibleTransform
-from monai.utils import convert_to_tensor
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,14 +18,14 @@ from ctdenoise.inference.cropping import Box, body_box
 from ctdenoise.inference.engines import AUTO
 from ctdenoise.inference.network_runner import NetworkRunner, select_device
 from ctdenoise.inference.options import check_strength
+from ctdenoise.inference.parallel import results_in_order
 from ctdenoise.inference.photograph_noise import PhotographNoise, denoise_photograph
 from ctdenoise.inference.strength import automatic_strength, sample_indices
 from ctdenoise.io.dicom.pixels import OUTSIDE_FIELD_HU
 from ctdenoise.io.neighbours import Plane, neighbour_indices
 from ctdenoise.models.denoiser import NetworkConfig
 from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_model
-from ctdenoise.transforms import ScaleHU, ToClipInput
-from ctdenoise.transforms.hounsfield import HU_RANGE
+from ctdenoise.transforms.hounsfield import HU_RANGE, hu_to_unit, unit_to_hu
 
 
 @dataclass(frozen=True)
@@ -118,10 +115,6 @@ class Denoiser:
             network_key=description.sha256 if description else "",
             hu_width=high - low,
         )
-        steps: list[InvertibleTransform | Callable[..., object]] = [ScaleHU(hu_range)] if hu_range else []
-        if channels == 3 and not context:
-            steps.append(ToClipInput())
-        self._to_network = Compose(steps)
 
     @classmethod
     def from_pretrained(
@@ -174,6 +167,11 @@ class Denoiser:
     def batch_size(self) -> int:
         """Most slices at once, as far as known of memory."""
         return self.runner.batch_size
+
+    @property
+    def parallel_calls(self) -> int:
+        """Number of threads that should call :meth:`denoise_slices` at the same time."""
+        return self.runner.parallel_calls
 
     def with_engine(self, name: str) -> Denoiser:
         """Return a denoiser with the same network and another engine.
@@ -258,9 +256,14 @@ class Denoiser:
         if neighbours is None:
             neighbours = neighbour_indices([Plane(float(index)) for index in range(len(hu))], self.context)
         size = max(1, self.batch_size)
-        return np.concatenate(
-            [self.denoise_slices(hu[neighbours[i : i + size]], strength) for i in range(0, len(hu), size)]
-        )
+        batches = [neighbours[first : first + size] for first in range(0, len(hu), size)]
+        results = results_in_order(partial(self._denoise_batch, hu, strength), batches, self.parallel_calls)
+        return np.concatenate(list(results))
+
+    def _denoise_batch(
+        self, hu: NDArray[np.float32], strength: float, neighbours: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        return self.denoise_slices(hu[neighbours], strength)
 
     def denoise_slices(self, hu: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
         """Denoise slices; the result of each depends on itself and its neighbours alone.
@@ -284,7 +287,8 @@ class Denoiser:
         result = slices.copy()
         for size in {_size(box) for box in boxes if box is not None}:
             same = [(i, box) for i, box in enumerate(boxes) if box is not None and _size(box) == size]
-            output = self.runner(torch.stack([self._network_input(windows[i][:, *box]) for i, box in same]))
+            inputs = [self._network_input(windows[i][:, *box]) for i, box in same]
+            output = self.runner(inputs[0][None] if len(inputs) == 1 else torch.stack(inputs))
             for (i, box), image in zip(same, output, strict=True):
                 result[i][box] = self._blend(slices[i][box], image, strength)
         return result
@@ -334,8 +338,8 @@ class Denoiser:
             output, noise = self._apply_to_photograph(torch.from_numpy(channels.copy())[None])
             clean = output[0].numpy()
         else:
-            inputs = [convert_to_tensor(self._to_network(c[None]), track_meta=False) for c in channels]
-            output, noise = self._apply_to_photograph(torch.stack(inputs))
+            inputs = torch.from_numpy(channels[:, None].copy()).expand(-1, self.channels, -1, -1)
+            output, noise = self._apply_to_photograph(inputs)
             clean = output.mean(dim=1).numpy()
         return ImageResult(source + np.float32(strength) * (clean.transpose(1, 2, 0) - source), noise)
 
@@ -365,21 +369,19 @@ class Denoiser:
         """Window and normalise ``[2 · context + 1, H, W]`` HU to ``[C, H, W]``."""
         low, high = self.hu_range or HU_RANGE
         visible = np.minimum(hu, np.float32(high))
-        visible[~(hu >= OUTSIDE_FIELD_HU)] = low  # outside the field of view, and NaN
-        # A plain tensor: MONAI's MetaTensor costs time in each layer of the network.
-        return cast("Tensor", convert_to_tensor(self._to_network(torch.from_numpy(visible)), track_meta=False))
+        np.copyto(visible, low, where=~(hu >= OUTSIDE_FIELD_HU))  # outside the field of view, and NaN
+        image = torch.from_numpy(hu_to_unit(visible, (low, high)))
+        return image.expand(self.channels, -1, -1)  # a grey network's slice, or its windows, as they are
 
     def _blend(self, hu: NDArray[np.float32], output: Tensor, strength: float) -> NDArray[np.float32]:
         assert self.hu_range is not None
-        clean = cast("Tensor", self._to_network.inverse(output))
-        result: NDArray[np.float32] = clean[0].numpy()
+        result = unit_to_hu(output[0].numpy(), self.hu_range)
         if strength != 1:
             with np.errstate(invalid="ignore", over="ignore"):  # where the source is infinite, and stays so below
                 result -= hu
                 result *= np.float32(strength)
                 result += hu
-        kept = ~((hu >= OUTSIDE_FIELD_HU) & (hu <= self.hu_range[1]))  # True for NaN
-        result[kept] = hu[kept]
+        np.copyto(result, hu, where=~((hu >= OUTSIDE_FIELD_HU) & (hu <= self.hu_range[1])))  # and NaN
         return result
 
 

@@ -114,6 +114,11 @@ class Denoising:
         return self.denoiser.batch_size
 
     @property
+    def parallel_calls(self) -> int:
+        """Calls at the same time that the engine works on."""
+        return self.denoiser.parallel_calls
+
+    @property
     def context(self) -> int:
         """Neighbours on each side that the model sees."""
         return self.denoiser.context

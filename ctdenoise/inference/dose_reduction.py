@@ -161,6 +161,11 @@ class DoseReduction:
         return os.cpu_count() or 1
 
     @property
+    def parallel_calls(self) -> int:
+        """One: a call uses all processors."""
+        return 1
+
+    @property
     def context(self) -> int:
         """None: each slice is processed alone."""
         return 0

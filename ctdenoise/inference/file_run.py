@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from ctdenoise.inference.manifest import (
 )
 from ctdenoise.inference.operations import OperationRequest, SeriesSample, SliceInfo, SliceOperation
 from ctdenoise.inference.options import RunOptions
+from ctdenoise.inference.parallel import results_in_order
 from ctdenoise.inference.results import Progress, SeriesResult
 from ctdenoise.inference.run import resolve_operation
 from ctdenoise.inference.strength import sample_indices
@@ -213,15 +216,15 @@ class VolumeRun(FileRun):
         context, depth = plan.operation.context, len(infos) // volume.frames
         # The position falls where a time point begins, so that none has neighbours of another.
         neighbours = neighbour_indices([Plane(float(index % depth)) for index in range(len(infos))], context)
-        for first in range(0, len(infos), plan.operation.batch_size):
-            began = time.perf_counter()
-            batch = slice(first, first + plan.operation.batch_size)
-            hu = volume.hu[neighbours[batch]] if context else volume.hu[batch]
-            result[batch] = plan.operation(hu, infos[batch])
-            seconds = (time.perf_counter() - began) / len(infos[batch])
-            for info, padding in zip(infos[batch], volume.padding[batch], strict=True):
-                plan.manifest.slices.append(self._record(info.key, int(padding.sum()), seconds))
-                self.progress.advance()
+        size = plan.operation.batch_size
+        batches = [slice(first, first + size) for first in range(0, len(infos), size)]
+        apply = partial(_apply, plan.operation, volume.hu, neighbours, infos)
+        with closing(results_in_order(apply, batches, plan.operation.parallel_calls)) as results:
+            for batch, (hu, seconds) in zip(batches, results, strict=True):
+                result[batch] = hu
+                for info, padding in zip(infos[batch], volume.padding[batch], strict=True):
+                    plan.manifest.slices.append(self._record(info.key, int(padding.sum()), seconds))
+                    self.progress.advance()
         return result
 
     def _record(self, key: str, padding: int, seconds: float) -> SliceRecord:
@@ -298,3 +301,16 @@ def rewrite_manifest(result: SeriesResult) -> None:
     """Write the manifest of a result again, after something was added to it."""
     name = result.manifest.derived.file
     result.manifest.write(manifest_path(result.folder / name) if name else result.folder / MANIFEST)
+
+
+def _apply(
+    operation: SliceOperation,
+    hu: NDArray[np.float32],
+    neighbours: NDArray[np.intp],
+    infos: Sequence[SliceInfo],
+    batch: slice,
+) -> tuple[NDArray[np.float32], float]:
+    """Apply an operation to some planes; return their HU, and the seconds for each."""
+    began = time.perf_counter()
+    result = operation(hu[neighbours[batch]] if operation.context else hu[batch], infos[batch])
+    return result, (time.perf_counter() - began) / len(result)

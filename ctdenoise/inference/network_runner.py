@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from functools import partial
 from math import isqrt
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ class NetworkRunner:
         self.batch_size = self._requested_batch_size = batch_size
         self._calibration = Calibration(layers, device, channels, network_key, hu_width)
         self._pixels_at_once = affordable_pixels(device)
-        self._chosen_for = 0
+        self._building = Lock()
         self.engine_name = engine
         if engine != AUTO:
             engine_class(engine, layers, device)
@@ -73,7 +74,11 @@ class NetworkRunner:
         """Leave out built engines, which cannot be pickled; they are built again where they are used."""
         calibration = copy.copy(self._calibration)
         calibration.built = {}
-        return {**self.__dict__, "_calibration": calibration}
+        return {**self.__dict__, "_calibration": calibration, "_building": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Make a new lock."""
+        self.__dict__ = {**state, "_building": Lock()}
 
     def with_engine(self, name: str) -> NetworkRunner:
         """Return a runner of the same network by another engine.
@@ -95,9 +100,15 @@ class NetworkRunner:
         probe = apply_to_any_size(_identity, _centre(probe.to(self.device)))
         return self._calibration.fastest(probe, slices)
 
+    @property
+    def parallel_calls(self) -> int:
+        """Number of threads that should call it at the same time."""
+        return 1 if self.engine_name == AUTO else ENGINES[self.engine_name].parallel_calls
+
     def engine(self) -> Engine:
         """Return the engine, built if it is not yet; eager if none was chosen."""
-        return self._calibration.engine("eager" if self.engine_name == AUTO else self.engine_name)
+        with self._building:
+            return self._calibration.engine("eager" if self.engine_name == AUTO else self.engine_name)
 
     @property
     def size_multiple(self) -> int:
@@ -133,7 +144,8 @@ class NetworkRunner:
         rows, columns = batch.shape[-2:]
         if rows * columns <= self._pixels_at_once:
             self.batch_size = min(self.batch_size, self._pixels_at_once // (rows * columns))
-            return torch.cat([run(part).float().cpu() for part in torch.split(batch, self.batch_size)])
+            results = [run(part).float().cpu() for part in torch.split(batch, self.batch_size)]
+            return results[0] if len(results) == 1 else torch.cat(results)
         side = isqrt(self._pixels_at_once) // SIZE_MULTIPLE * SIZE_MULTIPLE
         if side <= 2 * TILE_OVERLAP:
             raise InputError(f"not enough memory for a slice of {rows}×{columns}", hint="try --device cpu")

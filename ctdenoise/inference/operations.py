@@ -69,11 +69,15 @@ class SliceOperation(Protocol):
         """Number of slices that one call should be given."""
 
     @property
+    def parallel_calls(self) -> int:
+        """Number of threads that should call it at the same time."""
+
+    @property
     def context(self) -> int:
         """Number of neighbouring slices on each side that it needs; 0 if it needs none."""
 
     def __call__(self, hu: NDArray[np.float32], slices: Sequence[SliceInfo]) -> NDArray[np.float32]:
-        """Process slices; the result of each depends on that slice and its neighbours alone.
+        """Process slices; the result of each depends on that slice and its neighbours alone. They are not changed.
 
         Parameters
         ----------

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
@@ -19,6 +20,7 @@ from ctdenoise.files import file_sha256
 from ctdenoise.inference.journal import Journal
 from ctdenoise.inference.manifest import SliceRecord
 from ctdenoise.inference.operations import SeriesSample, SliceInfo, SliceOperation
+from ctdenoise.inference.parallel import results_in_order
 from ctdenoise.inference.slice_context import file_neighbours, frame_neighbours, needed_indices, read_windows
 from ctdenoise.inference.strength import sample_indices
 from ctdenoise.io.dicom import CTSlice, Derivation, SliceFile, derive_slice, read_slice, write_slice
@@ -54,6 +56,15 @@ class ImageWindows:
     source: ReadSlice
     windows: Sequence[Sequence[NDArray[np.float32]]]
     neighbours_sha256: Sequence[str]
+
+
+@dataclass(frozen=True)
+class ProcessedImage:
+    """An image, what the operation made of it, ``[H, W]`` or ``[frames, H, W]`` HU, and the seconds that took."""
+
+    windows: ImageWindows
+    hu: NDArray[np.float32]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -109,13 +120,12 @@ class SlicePipeline:
         writing: deque[Future[InputError | None]] = deque()
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
             windows = read_windows(neighbours, wanted, read_ahead(reader, to_read, _BATCHES_AHEAD * batch_size))
-            while batch := list(islice(windows, batch_size)):
-                yield from (item for item in batch if isinstance(item, InputError))
-                images = [image for item in batch if isinstance(item, list) for image in self._images(item)]
-                for _, same_size in groupby(images, key=lambda item: item.source.image.hu.shape):
-                    yield from self._process(list(same_size), writer, writing)
-                while len(writing) > _BATCHES_AHEAD * self.operation.batch_size:
-                    yield writing.popleft().result()
+            batches = iter(lambda: list(islice(windows, batch_size)), [])
+            with closing(results_in_order(self._process, batches, self.operation.parallel_calls)) as processed:
+                for images in processed:
+                    writing.extend(writer.submit(self._write, image) for image in images)
+                    while len(writing) > _BATCHES_AHEAD * batch_size:
+                        yield writing.popleft().result()
             while writing:
                 yield writing.popleft().result()
 
@@ -134,19 +144,21 @@ class SlicePipeline:
             images = [ImageWindows(frame, [own], hashes) for frame, own in zip(classic, windows, strict=True)]
         return [image for image in images if self._uid(image.source.image) in self.names]
 
-    def _process(
-        self, group: list[ImageWindows], writer: ThreadPoolExecutor, writing: deque[Future[InputError | None]]
-    ) -> Iterator[InputError]:
-        """Apply the operation to images of one size, and have the results written."""
-        began = time.perf_counter()
-        try:
-            result = self._apply(group)
-        except InputError as error:  # e.g. not even one slice fits into memory
-            yield from (error.at(item.source.image.path) for item in group)
-            return
-        seconds = (time.perf_counter() - began) / len(group)
-        for item, values in zip(group, result, strict=True):
-            writing.append(writer.submit(self._write, item.source, item.neighbours_sha256, values, seconds))
+    def _process(self, batch: Sequence[Sequence[ReadSlice] | InputError]) -> list[ProcessedImage | InputError]:
+        """Apply the operation to the images of some files; return them, or an error for what cannot be processed."""
+        done: list[ProcessedImage | InputError] = [item for item in batch if isinstance(item, InputError)]
+        images = [image for item in batch if not isinstance(item, InputError) for image in self._images(item)]
+        for _, same_size in groupby(images, key=lambda item: item.source.image.hu.shape):
+            group = list(same_size)
+            began = time.perf_counter()
+            try:
+                result = self._apply(group)
+            except InputError as error:  # e.g. not even one slice fits into memory
+                done += [error.at(item.source.image.path) for item in group]
+                continue
+            seconds = (time.perf_counter() - began) / len(group)
+            done += [ProcessedImage(item, hu, seconds) for item, hu in zip(group, result, strict=True)]
+        return done
 
     def _apply(self, group: list[ImageWindows]) -> NDArray[np.float32]:
         """Return the results of images of one size, ``[images, H, W]`` or ``[images, frames, H, W]`` HU."""
@@ -159,16 +171,18 @@ class SlicePipeline:
             step, each = self.operation.batch_size, (2 * context + 1, *shape)
         results = []
         for first in range(0, len(windows), step):
-            hu = np.stack([slice_hu for window in windows[first : first + step] for slice_hu in window])
+            planes = [plane for window in windows[first : first + step] for plane in window]
+            hu = planes[0] if len(planes) == 1 else np.stack(planes)
             results.append(self.operation(hu.reshape(-1, *each), infos[first : first + step]))
         result = results[0] if len(results) == 1 else np.concatenate(results)
         return result.reshape(len(group), *group[0].source.image.hu.shape)
 
-    def _write(
-        self, item: ReadSlice, neighbours_sha256: Sequence[str], hu: NDArray[np.float32], seconds: float
-    ) -> InputError | None:
+    def _write(self, processed: ProcessedImage | InputError) -> InputError | None:
+        if isinstance(processed, InputError):
+            return processed
+        item = processed.windows.source
         source, uid = item.image, self._uid(item.image)
-        pixels = source.to_stored(hu)
+        pixels = source.to_stored(processed.hu)
         try:
             derived = derive_slice(source, pixels, self.derivation)
             size = write_slice(derived, self.folder / self.names[uid])
@@ -182,12 +196,12 @@ class SlicePipeline:
             file=self.names[uid],
             source_uid=uid,
             source_sha256=item.sha256,
-            neighbours_sha256=list(neighbours_sha256),
+            neighbours_sha256=list(processed.windows.neighbours_sha256),
             derived_uid=str(derived.SOPInstanceUID),
             derived_bytes=size,
             clipped=pixels.clipped,
             padding=int(np.count_nonzero(source.padding)),
-            seconds=round(seconds, 3),
+            seconds=round(processed.seconds, 3),
             lossy=derived.get("LossyImageCompression") == "01",
             transfer_syntax=str(derived.file_meta.TransferSyntaxUID),
             syntax_replaced=self._is_replaced(source, derived),

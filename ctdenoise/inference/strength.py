@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctdenoise.noise.lowdose import WATER_PER_MM
 from ctdenoise.noise.measure import evenly_spread
-from ctdenoise.noise.soft_tissue import measure_soft_tissue_noise
+from ctdenoise.noise.soft_tissue import SoftTissueNoise, measure_soft_tissue_noise
 
 #: Most slices of a series that are measured.
 MAX_SLICES = 16
@@ -98,8 +100,7 @@ def automatic_strength(
     warnings = _assumptions(pixel_spacing_mm, slice_thickness_mm)
     pixel = pixel_spacing_mm or ASSUMED_PIXEL_MM
     thickness = slice_thickness_mm or ASSUMED_THICKNESS_MM
-    measured = [(image, measure_soft_tissue_noise(image, pixel)) for image in map(_clip, images)]
-    found = [(image, noise) for image, noise in measured if noise]
+    found = _noise_of([_clip(image) for image in images], pixel)
     if not found:
         warnings.append(f"no soft tissue to measure noise in: strength {FALLBACK_STRENGTH} is used")
         return StrengthEstimate(FALLBACK_STRENGTH, None, None, None, 0.0, 0, tuple(warnings))
@@ -122,6 +123,15 @@ def automatic_strength(
         slices=len(found),
         warnings=tuple(warnings),
     )
+
+
+def _noise_of(
+    images: Sequence[NDArray[np.float32]], pixel_mm: float
+) -> list[tuple[NDArray[np.float32], SoftTissueNoise]]:
+    """Return the images with enough soft tissue, each with its noise."""
+    with ThreadPoolExecutor() as pool:
+        measured = pool.map(partial(measure_soft_tissue_noise, pixel_mm=pixel_mm), images)
+        return [(image, noise) for image, noise in zip(images, measured, strict=True) if noise]
 
 
 def _assumptions(pixel_spacing_mm: float | None, slice_thickness_mm: float | None) -> list[str]:

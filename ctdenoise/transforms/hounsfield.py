@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import cast
+from typing import TypeVar, cast
 
+import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import get_track_meta
 from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import convert_to_tensor
+from numpy.typing import NDArray
 
 #: HU that the paper maps to 0 and 1: (HU + 1024) / 4096, the 4096 values of 12-bit scanners.
 HU_RANGE = (-1024.0, 3072.0)
+
+_Array = TypeVar("_Array", NDArray[np.float32], torch.Tensor)
+
+
+def hu_to_unit(hu: _Array, hu_range: tuple[float, float]) -> _Array:
+    """Map HU of any shape, float32, linearly so that `hu_range` becomes [0, 1]; nothing is clipped."""
+    low, high = hu_range
+    unit: _Array = (hu - low) / (high - low)
+    return unit
+
+
+def unit_to_hu(unit: _Array, hu_range: tuple[float, float]) -> _Array:
+    """Map [0, 1] of any shape, float32, back to HU; the inverse of :func:`hu_to_unit`."""
+    low, high = hu_range
+    hu: _Array = unit * (high - low) + low
+    return hu
 
 
 class ScaleHU(InvertibleTransform):
@@ -36,15 +54,15 @@ class ScaleHU(InvertibleTransform):
         low, high = hu_range
         if not low < high:
             raise ValueError(f"hu_range: expected lower < upper, found {hu_range}")
-        self._low, self._width = low, high - low
+        self._hu_range = (low, high)
 
     def __call__(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
         """Convert HU, of any shape, to [0, 1]; float32."""
-        return (_as_float32(img) - self._low) / self._width
+        return hu_to_unit(_as_float32(img), self._hu_range)
 
     def inverse(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
         """Convert [0, 1], of any shape, to HU; float32."""
-        return _as_float32(img) * self._width + self._low
+        return unit_to_hu(_as_float32(img), self._hu_range)
 
 
 def _as_float32(img: NdarrayOrTensor) -> torch.Tensor:

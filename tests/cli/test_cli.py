@@ -268,6 +268,7 @@ def test_killed_at_any_moment_and_started_again_it_finishes(tmp_path, model):
     assert leftovers == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT is POSIX's")
 def test_ctrl_c_is_said_and_recorded(tmp_path, model):
     make_series(tmp_path / "in", slices=300, size=(160, 160))

@@ -27,6 +27,7 @@ def peak_mb(folder, slices: int, model: str) -> float:
     return int(subprocess.run(call, capture_output=True, text=True, check=True).stdout) / 1024
 
 
+@pytest.mark.slow
 def test_two_gigabytes_suffice_for_512(tmp_path):
     assert peak_mb(tmp_path, 3, "ct-lowdose") < 2000
 

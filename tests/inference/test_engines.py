@@ -79,7 +79,43 @@ def test_what_is_not_here_is_said(monkeypatch, shipped, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(InputError, match=r"engine compile: it needs a C\+\+ compiler"):
         Denoiser(shipped, engine="compile", device="cpu")
-    with pytest.raises(InputError, match="expected auto or one of eager, mixed, openvino, compile, found fast"):
+    with pytest.raises(InputError, match="one of eager, mixed, openvino, openvino-streams, compile, found fast"):
         Denoiser(shipped, engine="fast")
     assert "--device cpu" in ENGINES["openvino"].unavailable(shipped, torch.device("cuda"))
     assert ENGINES["mixed"].unavailable(torch.nn.Identity(), CPU)
+
+
+@pytest.fixture
+def two_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def lite(two_threads):
+    denoiser = Denoiser.from_pretrained("ct-lowdose-lite", device="cpu", engine="eager")
+    if why := ENGINES["openvino-streams"].unavailable(denoiser.network, CPU):
+        pytest.skip(why)
+    return denoiser
+
+
+def test_streams_work_on_slices_of_any_size_at_a_time(lite):
+    streams = lite.with_engine("openvino-streams")
+    assert streams.parallel_calls == 2
+    volume = np.stack([phantom_slice(256, z) for z in (-20.0, 0.0, 20.0)])
+    volume[1, :80] = -1000  # more air: another size in the network
+    volume[2] = -1000  # nothing for the network
+    found, expected = streams(volume, strength=1.0), lite(volume, strength=1.0)
+    np.testing.assert_allclose(found, expected, atol=MAX_DIFFERENCE_HU)
+    np.testing.assert_array_equal(found, streams(volume, strength=1.0))
+    np.testing.assert_array_equal(found[1], streams(volume[1], strength=1.0))
+
+
+def test_streams_refuse_what_one_thread_or_little_memory_would_make_slow(lite, shipped):
+    streams = ENGINES["openvino-streams"]
+    assert "lite" in streams.unavailable(shipped, CPU)
+    assert "--device cpu" in streams.unavailable(lite.network, torch.device("cuda"))
+    torch.set_num_threads(1)
+    assert "two threads" in streams.unavailable(lite.network, CPU)

@@ -59,6 +59,7 @@ class Offset:
     offset: float
     batch_size: int = 2
     context: int = 0
+    parallel_calls: int = 1
 
     @property
     def provenance(self) -> Provenance:

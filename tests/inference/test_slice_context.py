@@ -42,6 +42,7 @@ class Weighted:
 
     context: int = 1
     batch_size: int = 1
+    parallel_calls: int = 1
     series_number_offset: int = 5000
     keys: list[str] = field(default_factory=list)
 
@@ -154,16 +155,16 @@ SERIES: dict[str, tuple[Edit | None, str]] = {
 }
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize(("batch_size", "threads"), [(1, 3), (3, 1)])
 @pytest.mark.parametrize("context", [0, 1, 2])
 @pytest.mark.parametrize("name", SERIES)
-def test_slices_get_their_neighbours_and_themselves_where_there_are_none(name, context, batch_size, tmp_path):
+def test_slices_get_their_neighbours_and_themselves_where_there_are_none(name, context, batch_size, threads, tmp_path):
     edit, stacks = SERIES[name]
     make_series(tmp_path / "in", slices=6, edit=edit)
-    operation = Weighted(context, batch_size)
+    operation = Weighted(context, batch_size, threads)
     (result,) = apply_operation(operation, tmp_path / "in", tmp_path / "out").results
     sources = [read_slice(file.path) for file in discover(tmp_path / "in").series[0].slices]
-    assert operation.keys == [f"{source.dataset.SOPInstanceUID}/0" for source in sources]
+    assert sorted(operation.keys) == sorted(f"{source.dataset.SOPInstanceUID}/0" for source in sources)
     results = expected([source.hu for source in sources], stacks, context)
     assert_same(
         stored_by_source(result.folder),
@@ -380,25 +381,25 @@ def test_enhanced_objects_are_no_neighbours_of_other_files(tmp_path):
 
 
 @pytest.mark.parametrize("planes", [1, 2, 5])
-@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize(("batch_size", "threads"), [(1, 3), (3, 1)])
 @pytest.mark.parametrize("context", [0, 1, 2])
-def test_planes_of_a_volume_have_neighbours_in_their_time_point(context, batch_size, planes, tmp_path):
+def test_planes_of_a_volume_have_neighbours_in_their_time_point(context, batch_size, threads, planes, tmp_path):
     values = np.random.default_rng(0).integers(-1000, 1000, (7, 6, planes, 3)).astype(np.float32)
     nibabel.Nifti1Image(values, np.diag([0.7, 0.8, 2.5, 1])).to_filename(tmp_path / "a.nii")
-    operation = Weighted(context, batch_size)
+    operation = Weighted(context, batch_size, threads)
     apply_operation(operation, tmp_path / "a.nii", tmp_path / "out")
-    assert operation.keys == [str(index) for index in range(3 * planes)]
+    assert sorted(operation.keys, key=int) == [str(index) for index in range(3 * planes)]
     stacks = "A" * planes + "B" * planes + "C" * planes
     result = read_volume(tmp_path / "out" / "a.nii").hu
     np.testing.assert_array_equal(result, expected(read_volume(tmp_path / "a.nii").hu, stacks, context))
 
 
 def test_the_operation_decides_and_not_its_batch(tmp_path):
-    """Other batches, the same UIDs: they follow from the pixels."""
+    """Other batches and threads, the same UIDs: they follow from the pixels."""
     source = make_series(tmp_path / "in", slices=7)
     uids = []
-    for batch_size in (1, 2, 16):
-        operation = replace(Weighted(1), batch_size=batch_size)
-        (result,) = apply_operation(operation, source, tmp_path / str(batch_size)).results
+    for batch_size, threads in ((1, 1), (2, 1), (16, 1), (2, 3)):
+        operation = replace(Weighted(1), batch_size=batch_size, parallel_calls=threads)
+        (result,) = apply_operation(operation, source, tmp_path / f"{batch_size}-{threads}").results
         uids.append([record.derived_uid for record in result.manifest.slices])
-    assert uids[0] == uids[1] == uids[2]
+    assert uids[0] == uids[1] == uids[2] == uids[3]

@@ -31,11 +31,14 @@ class Engine(ABC):
         Estimate of what building it and its first slice take, used before it has been measured.
     size_multiple
         Height and width of images should be multiples of this, so that few different sizes occur.
+    parallel_calls
+        Number of threads that may call it at the same time, and should, to make full use of the device.
     """
 
     name: ClassVar[str]
     package: ClassVar[str] = "torch"
     expected_setup_seconds: ClassVar[float]
+    parallel_calls: ClassVar[int] = 1
     size_multiple: int = SIZE_MULTIPLE
 
     @classmethod

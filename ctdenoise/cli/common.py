@@ -24,12 +24,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 def _engine_names() -> list[str]:
-    """Return the names of engines without importing torch: each engine is a module of its name."""
+    """Return the names of engines without importing torch: each is a module of its name, with _ for -."""
     modules = Path(__file__).parent.parent.joinpath("inference", "engines").glob("[a-z]*.py")
-    return ["auto", *sorted(module.stem for module in modules if module.stem != "base")]
+    return ["auto", *sorted(module.stem.replace("_", "-") for module in modules if module.stem != "base")]
 
 
-EngineName = StrEnum("EngineName", [(name.upper(), name) for name in _engine_names()])  # type: ignore[misc]
+EngineName = StrEnum("EngineName", [(name.replace("-", "_").upper(), name) for name in _engine_names()])  # type: ignore[misc]
 """Choices of ``--engine``."""
 
 

@@ -8,9 +8,10 @@ import torch
 
 from ctdenoise import Denoiser
 from ctdenoise.benchmark import phantom_slice
+from ctdenoise.cli.common import EngineName
 from ctdenoise.errors import InputError
 from ctdenoise.inference.calibration import MAX_DIFFERENCE_HU, MAX_RMS_DIFFERENCE_HU
-from ctdenoise.inference.engines import ENGINES, engine_class
+from ctdenoise.inference.engines import AUTO, ENGINES, engine_class
 from ctdenoise.models import NetworkConfig, build_network
 from ctdenoise.models.zoo import load_model
 
@@ -119,3 +120,7 @@ def test_streams_refuse_what_one_thread_or_little_memory_would_make_slow(lite, s
     assert "--device cpu" in streams.unavailable(lite.network, torch.device("cuda"))
     torch.set_num_threads(1)
     assert "two threads" in streams.unavailable(lite.network, CPU)
+
+
+def test_the_command_line_offers_every_engine():
+    assert {name.value for name in EngineName} == {AUTO, *ENGINES}

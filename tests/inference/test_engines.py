@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ctdenoise import Denoiser
-from ctdenoise.benchmark import phantom_slice
+from ctdenoise.benchmark.phantom_series import phantom_slice
 from ctdenoise.cli.common import EngineName
 from ctdenoise.errors import InputError
 from ctdenoise.inference.calibration import MAX_DIFFERENCE_HU, MAX_RMS_DIFFERENCE_HU

@@ -164,11 +164,16 @@ class SeriesState:
     def publish(self, folder: Path, record: SeriesRecord) -> None:
         """Copy a finished result beside its place, and rename it into place; an earlier one stays.
 
+        What processes that asked for something else, such as another device, began beside it is removed.
+
         Raises
         ------
         OSError
             If it cannot be copied.
         """
+        for begun in folder.iterdir():
+            if begun.is_dir() and begun.name != record.folder:
+                shutil.rmtree(begun)
         write_whole(folder / RECORD, record.model_dump_json(indent=2) + "\n")
         self._place(folder, self.result)
         self._failure.unlink(missing_ok=True)

@@ -12,10 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pyarrow.parquet
 import pytest
 
+from ctdenoise.cohort.part_run import run_here
 from ctdenoise.cohort.state import SeriesState
 from tests.cli.test_startup import HEAVY, start
 from tests.conftest import make_series
@@ -132,6 +134,17 @@ def test_what_was_begun_and_cannot_be_continued_is_done_anew(cohort):
     manifest = json.loads(path.read_text())
     manifest["operation"]["parameters"]["environment"]["hardware"] = "another processor"
     path.write_text(json.dumps(manifest))
+    assert cohort.run()[0].status == "complete"
+    cohort.assert_each_series_once_as_by_run()
+
+
+def test_what_was_begun_for_another_device_is_not_in_the_result(cohort):
+    cohort.make(1, slices=8)
+    asked: list[bool] = []
+    settings = replace(cohort.settings, device="auto")
+    work = (cohort.entries(), cohort.plan, cohort.output, settings)
+    (outcome,) = run_here(*work, lambda: asked.append(True) or len(asked) > 4)
+    assert outcome.status == "stopped"
     assert cohort.run()[0].status == "complete"
     cohort.assert_each_series_once_as_by_run()
 

@@ -35,7 +35,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy ctdenoise
-	$(BIN)/codespell
+	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/proselint check $$(git ls-files '*.md')
 
 # The man page, from the commands' own help.

@@ -95,7 +95,7 @@ class Calibration:
                 cache.costs[name] = self._try(name, probe)
         cache.write()
         usable = [name for name in candidates if name in cache.costs and cache.costs[name].usable]
-        return min(usable, key=lambda name: self._total_seconds(name, cache.costs[name], megapixels))
+        return min(usable, key=lambda name: self._total_seconds(name, cache.costs[name], _megapixels(probe), slices))
 
     def engine(self, name: str) -> Engine:
         """Return an engine, built if it is not yet."""
@@ -103,8 +103,11 @@ class Calibration:
             self.built[name] = ENGINES[name].build(self.network, self.device, channels=self.channels)
         return self.built[name]
 
-    def _total_seconds(self, name: str, cost: Cost, megapixels: float) -> float:
-        return (0.0 if name in self.built else cost.setup) + megapixels * cost.seconds
+    def _total_seconds(self, name: str, cost: Cost, megapixels: float, slices: int) -> float:
+        """Return the seconds for so many slices; one that is left over takes an engine as long as a full round."""
+        calls = ENGINES[name].parallel_calls
+        in_full_rounds = -(-slices // calls) * calls
+        return (0.0 if name in self.built else cost.setup) + in_full_rounds * megapixels * cost.seconds
 
     def _measure(self, name: str, probe: Tensor) -> tuple[Cost, Tensor]:
         began = time.perf_counter()

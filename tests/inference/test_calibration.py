@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ctdenoise.inference.calibration import Calibration
+from ctdenoise.inference.calibration import Calibration, Cost
 from ctdenoise.inference.engines import ENGINES
 from ctdenoise.models import NetworkConfig, build_network
 
@@ -91,6 +91,18 @@ print("chosen", chosen(10**6))
     assert done.stdout.split()[-1] in ("eager", "mixed")
     (entry,) = json.loads(remembered.read_text()).values()
     assert not entry["costs"]["compile"]["usable"]
+
+
+def test_a_slice_alone_is_no_work_for_an_engine_that_needs_several(monkeypatch, remembered):
+    monkeypatch.setattr(ENGINES["mixed"], "parallel_calls", 2)
+    calibration = Calibration(NETWORK, CPU, 3, "model", 1.0)
+    single, twice = Cost(0.0, 1.0), Cost(0.0, 0.6)
+    for slices, faster in ((1, "eager"), (2, "mixed"), (3, "mixed"), (200, "mixed")):
+        seconds = {
+            "eager": calibration._total_seconds("eager", single, 1.0, slices),
+            "mixed": calibration._total_seconds("mixed", twice, 1.0, slices),
+        }
+        assert min(seconds, key=seconds.__getitem__) == faster
 
 
 def test_what_is_remembered_decides(remembered, without_openvino_and_compiler):

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ctdenoise.benchmark.phantom_series import phantom_slice
+from ctdenoise.benchmark.phantom_series import phantom_input
 from ctdenoise.benchmark.processes import peak_mb, seconds_per_call, worker_process
 from ctdenoise.inference.engines import ENGINES
 from ctdenoise.models.denoiser import ClipDenoiser, NetworkConfig
@@ -95,15 +95,14 @@ def _prepare(model: str, engine: str, device_name: str, size: int) -> dict[str, 
     low, high = description.hu_range or (0.0, 1.0)
     _width = high - low
     channels = NetworkConfig(**description.network).in_channels
-    image = torch.from_numpy((phantom_slice(size) - low) / _width)
-    probe = image.expand(1, channels, -1, -1).to(device)
+    probe = phantom_input(size, description.hu_range, channels).to(device)
     began, _threads = time.perf_counter(), 1
     if engine == REFERENCE:
         apply: Callable[[Tensor], Tensor] = ReferenceOrder(cast("ClipDenoiser", network)).to(device)
     else:
         apply = ENGINES[engine].build(network, device, channels=channels)
         _threads = ENGINES[engine].parallel_calls
-    _run = torch.inference_mode()(partial(apply, probe.contiguous()))
+    _run = torch.inference_mode()(partial(apply, probe))
     _run()
     setup = time.perf_counter() - began
     _time()

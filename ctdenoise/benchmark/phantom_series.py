@@ -6,12 +6,15 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydicom.uid import generate_uid
+from torch import Tensor
 
 from ctdenoise.io.dicom import write_slice
 from ctdenoise.io.dicom.create import NewSeries
 from ctdenoise.noise.phantom import render, thorax
+from ctdenoise.transforms.hounsfield import hu_to_unit
 
 FIELD_MM = 358.4
 #: Of the slices' noise, HU.
@@ -23,6 +26,12 @@ def phantom_slice(size: int, z: float = 0.0) -> NDArray[np.float32]:
     noise = np.random.default_rng(round(z * 10) + 10**6).normal(0, NOISE_HU, (size, size))
     image: NDArray[np.float32] = (render(thorax(), z, size=size, pixel_mm=FIELD_MM / size) + noise).astype(np.float32)
     return image
+
+
+def phantom_input(size: int, hu_range: tuple[float, float] | None, channels: int) -> Tensor:
+    """Return a noisy slice as a network gets it, ``[1, channels, size, size]``."""
+    unit = hu_to_unit(phantom_slice(size), hu_range or (0.0, 1.0))
+    return torch.from_numpy(unit).expand(1, channels, -1, -1).contiguous()
 
 
 def write_phantom_series(folder: Path, *, size: int, slices: int) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ctdenoise.benchmark.phantom_series import phantom_slice, write_phantom_series
+from ctdenoise.benchmark.phantom_series import phantom_input, phantom_slice, write_phantom_series
 from ctdenoise.benchmark.processes import peak_mb, seconds_per_call
 from ctdenoise.inference import Denoiser, denoise
 from ctdenoise.inference.denoising import Denoising
@@ -58,9 +58,7 @@ def end_to_end(model: str, device: str, size: int, slices: int) -> dict[str, Any
 
 def _network_seconds(denoiser: Denoiser, size: int) -> float:
     """Return the seconds that a denoiser's engine takes for a slice when nothing else is done."""
-    low, high = denoiser.hu_range or (0.0, 1.0)
-    image = torch.from_numpy((phantom_slice(size) - low) / (high - low))
-    image = image.expand(1, denoiser.channels, -1, -1).contiguous().to(denoiser.device)
+    image = phantom_input(size, denoiser.hu_range, denoiser.channels).to(denoiser.device)
     engine = denoiser.runner.engine()
     run = torch.inference_mode()(partial(engine, image))
     return seconds_per_call(run, _SLICES_ALONE, engine.parallel_calls)

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -181,10 +182,12 @@ class _Submissions:
     @staticmethod
     def _outcome(entry: PlanEntry, future: Future) -> Outcome | None:
         """Return a result; None if the worker died or left."""
-        if future.status == "finished":
-            outcome: Outcome = future.result()
-            return outcome
-        error = future.exception() if future.status == "error" else None
-        if error is None or isinstance(error, KilledWorker):
+        if future.status not in ("finished", "error"):
             return None
-        return Outcome(entry.id, "failed", reason=str(error))
+        try:
+            outcome: Outcome = future.result()
+        except (KilledWorker, CancelledError):  # also of a finished series: its result is lost with its worker
+            return None
+        except Exception as error:  # of the worker, of any class
+            return Outcome(entry.id, "failed", reason=str(error))
+        return outcome

@@ -56,7 +56,7 @@ def test_workers_that_die_lose_nothing_and_nothing_is_done_twice(series, workers
             time.sleep(rng.uniform(1, 3))
         time.sleep(0.01)
     stdout, stderr = process.communicate(timeout=2700)  # two cores process one or two of the 1,000 in a second
-    assert killed == kills
+    assert killed == kills, stdout + stderr
     left = list(cohort.state.glob("failed/*.json"))
     assert len(left) <= kills / 2  # met by two kills in a row
     assert process.returncode == (1 if left else 0), stdout + stderr

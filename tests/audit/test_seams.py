@@ -15,7 +15,7 @@ LOCAL = np.full((SIDE, SIDE), NOISE_HU, np.float32)
 
 def removed() -> np.ndarray:
     """Return removed noise."""
-    return np.random.default_rng(0).normal(0, NOISE_HU / 2, (SIDE, SIDE)).astype(np.float32)
+    return np.random.default_rng(0).normal(0, NOISE_HU / 8, (SIDE, SIDE)).astype(np.float32)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -32,7 +32,7 @@ def test_a_step_along_a_line_is_found_where_it_is(axis):
 
 @pytest.mark.parametrize(("row", "column"), [(100, 110), (200, 90), (130, 200)])
 def test_a_lesion_is_no_seam(row, column):
-    lesion = 200.0 * (np.hypot(ROWS - row, COLUMNS - column) <= 12)
+    lesion = 200.0 * (np.hypot(ROWS - row, COLUMNS - column) <= 14)
     seam = find_seam((removed() + lesion).astype(np.float32), BODY, LOCAL, (0, 0))
     assert seam is not None
     assert seam.z < 7

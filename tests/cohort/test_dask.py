@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -62,7 +63,10 @@ def test_workers_that_die_lose_nothing_and_nothing_is_done_twice(series, workers
     assert process.returncode == (1 if left else 0), stdout + stderr
     for path in left:
         path.unlink()
-    assert f"{series - len(left)} complete" in stdout
+    # A series is there already where its worker died after the result was published, before dask heard of it.
+    complete, there = (int(count) for count in re.findall(r"(\d+) (?:complete|there already)", stdout))
+    assert complete + there == series - len(left)
+    assert there <= kills
     cohort.run()
     cohort.assert_each_series_once_as_by_run()
 

@@ -56,6 +56,16 @@ def _photographs(folder: Path) -> None:
     shutil.copy(folder / "photos" / "0.png", folder / "photo.png")
 
 
+def _repeated_scans(folder: Path) -> None:
+    """Write a phantom with discs that was scanned 16 times, and as often without them."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:128, :128]
+    discs = 10.0 * ((np.hypot(rows - 50, columns - 41) <= 7) | (np.hypot(rows - 62, columns - 80) <= 3.5))
+    for name, signal in (("with-lesions", discs), ("without", 0 * discs)):
+        scans = (rng.normal(40, 12, (16, 128, 128)) + signal).astype(np.float32)
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(scans), str(folder / f"{name}.nii.gz"))
+
+
 def make_data(folder: Path, size: int) -> Path:
     """Write the data; return the folder.
 
@@ -80,4 +90,5 @@ def make_data(folder: Path, size: int) -> Path:
     for name in ("volume.nii.gz", "other.nii.gz", "volumes/volume.nii.gz"):
         _volume(folder / "full-dose", folder / name)
     _photographs(folder)
+    _repeated_scans(folder)
     return folder

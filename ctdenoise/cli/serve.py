@@ -54,7 +54,7 @@ def serve(
     from ctdenoise.service.spool import Spool
 
     if retry:
-        print(f"{Spool(loaded.spool.folder).retry_failed()} series are processed and sent again")
+        print(f"{Spool(loaded.spool.folder).retry_failed()} series queued again; the node processes and sends them")
         return
     with StopOnSignals() as stop, _logged(verbose):
         node = Node(loaded, configure_worker)

@@ -18,6 +18,7 @@ from ctdenoise.inference.results import LoggedProgress, Progress, ResultHandler,
 from ctdenoise.inference.run import carry_out, failed_alone
 from ctdenoise.io.dicom import Series, discover
 from ctdenoise.io.dicom.archive import opened
+from ctdenoise.io.dicom.cautions import finished_here
 from ctdenoise.io.dicom.discover import Skipped, input_tree
 from ctdenoise.io.images import find_images, is_image
 from ctdenoise.io.volumes import find_volumes, is_volume
@@ -133,8 +134,8 @@ class _Job:
         volumes = find_volumes(tree) if tree.is_dir() else []
         with opened(tree) as files:
             found = discover(files)
-            chosen = [s for s in found.series if self.options.series in (None, s.uid, str(s.number))]
-            skipped = [self._note(s) for s in found.skipped if not (volumes and is_volume(s.path))]
+            chosen, left = self._chosen(found.series)
+            skipped = [self._note(s) for s in (*found.skipped, *left) if not (volumes and is_volume(s.path))]
             if not chosen and not volumes:
                 raise _nothing_to_do(self.source, self.options.series, found.series, skipped)
             if self.options.deidentification:
@@ -150,6 +151,18 @@ class _Job:
         elif volumes:
             self._files(volumes, VolumeRun)
         return RunResult(self._results, (*skipped, *self._skipped))
+
+    def _chosen(self, series: Sequence[Series]) -> tuple[list[Series], list[Skipped]]:
+        """Return the series to process, and those that are left alone: results, unless they are asked for."""
+        if self.options.series is not None:
+            return [s for s in series if self.options.series in (s.uid, str(s.number))], []
+        results = {s.uid: reason for s in series if (reason := finished_here(s.warnings))}
+        left = [
+            Skipped(s.slices[0].path, f"{results[s.uid]}; --series {s.number} denoises them again")
+            for s in series
+            if s.uid in results
+        ]
+        return [s for s in series if s.uid not in results], left
 
     def _series(self, series: Series, names: FileNames, skipped: tuple[Skipped, ...], *, only_one: bool) -> None:
         run = DicomRun(self.request, series, self.options, self.output, names, skipped, self._progress)
@@ -193,7 +206,7 @@ class _Job:
 def _nothing_to_do(
     source: Path, wanted: str | None, series: Sequence[Series], skipped: Sequence[Skipped]
 ) -> InputError:
-    if series:
+    if series and wanted is not None:
         names = ", ".join(f"{s.number} ({s.uid})" for s in series)
         return InputError(f"expected series {wanted}, found {names}", path=source)
     reasons = sorted({s.reason for s in skipped})

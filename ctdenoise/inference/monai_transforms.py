@@ -80,12 +80,14 @@ class Denoise(Transform):
         Raises
         ------
         ValueError
-            If the shape is another, or the affine says that the last axis is not the one across axial slices.
+            If the shape is another, the affine says that the last axis is not the one across axial slices, or all
+            values are in [-1, 1], as after an intensity scaling.
         """
         if img.ndim not in (3, 4):
             raise ValueError(f"Denoise: expected [C, H, W] or [C, H, W, D], found shape {tuple(img.shape)}")
         _check_axial(img)
         plain = img.detach().cpu().as_subclass(Tensor).numpy() if isinstance(img, Tensor) else np.asarray(img)
+        _check_hu(plain)
         spacing, thickness = _spacing(img)
         neighbours = image_neighbours(img, self.denoiser.context) if img.ndim == 4 else None
         clean = np.empty(plain.shape, np.float32)
@@ -217,6 +219,14 @@ def _check_axial(img: NdarrayOrTensor) -> None:
         raise ValueError(
             "Denoise: expected axial slices along the last axis, found another orientation in the affine; "
             'put Orientationd(keys, axcodes="PLS") before'
+        )
+
+
+def _check_hu(values: NDArray[Any]) -> None:
+    low, high = float(np.nanmin(values, initial=np.inf)), float(np.nanmax(values, initial=-np.inf))
+    if -1 <= low < high <= 1:
+        raise ValueError(
+            f"Denoise: expected HU, found values from {low:.3g} to {high:.3g}; put it before intensities are scaled"
         )
 
 

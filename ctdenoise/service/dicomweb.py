@@ -33,7 +33,10 @@ def service_url(text: str) -> str:
     url = text.removeprefix(PREFIX)
     parts = urlsplit(url)
     if not text.startswith(PREFIX) or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"expected {PREFIX} and the http or https address of a service, found another text")
+        raise InputError(
+            f"expected {PREFIX} and the http or https address of a service, found no such text",
+            hint="for example dicomweb:http://localhost:8042/dicom-web",
+        )
     if parts.username is not None or parts.password is not None:
         raise InputError("expected an address without user name and password", hint="give a token in the environment")
     return url.rstrip("/")
@@ -107,11 +110,18 @@ def retrieve_study(client: DICOMwebClient, study: str, series: str | None, folde
     except RequestException as error:  # its text holds UIDs
         status = getattr(error.response, "status_code", None)
         found = f"HTTP status {status}" if status else f"no answer ({type(error).__name__})"
-        raise InputError(f"DICOMweb: expected the images of the study, found {found}") from error
+        raise InputError(
+            f"{client.base_url}: expected the images of the study, found {found}",
+            hint="check address, port and path, as /dicom-web, and that the service runs",
+        ) from error
     except ValueError as error:  # of the client, on UIDs and answers
-        raise InputError(f"DICOMweb: expected UIDs and images, found others ({type(error).__name__})") from error
+        raise InputError(
+            f"{client.base_url}: expected UIDs and images, found others ({type(error).__name__})"
+        ) from error
     if not count:
-        raise InputError("DICOMweb: expected CT images in the study, found none")
+        raise InputError(
+            f"{client.base_url}: expected CT images in the study, found none", hint="check the Study Instance UID"
+        )
     return count
 
 

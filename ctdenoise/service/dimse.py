@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
@@ -104,8 +105,8 @@ class DimseTransport:
         for kind in sorted({(meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID) for meta in metas.values()}):
             entity.add_requested_context(*kind)
         association = self._associate(entity)
-        if not association.is_established:
-            return Sent(problem=_refusal(association))
+        if isinstance(association, str):
+            return Sent(problem=association)
         reactor = _pause(association)
         try:
             for uid, path in files.items():
@@ -139,8 +140,8 @@ class DimseTransport:
         entity, transaction = self._entity(), generate_uid()
         entity.add_requested_context(StorageCommitmentPushModel)
         association = self._associate(entity, [(evt.EVT_N_EVENT_REPORT, self._commitments.report)])
-        if not association.is_established:
-            return Sent(problem=_refusal(association))
+        if isinstance(association, str):
+            return Sent(problem=association)
         request = Dataset()
         request.TransactionUID = transaction
         request.ReferencedSOPSequence = [_reference(uid, path) for uid, path in instances.items()]
@@ -171,13 +172,18 @@ class DimseTransport:
         entity.connection_timeout = entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = timeout
         return entity
 
-    def _associate(self, entity: AE, handlers: list[Any] | None = None) -> Association:
+    def _associate(self, entity: AE, handlers: list[Any] | None = None) -> Association | str:
+        """Return an association, or why there is none."""
         host, port, title = self._destination.host, self._destination.port, self._destination.ae_title
         assert host is not None
         assert port is not None
         assert title is not None
         tls = (self._context, host) if self._context else None
-        return entity.associate(host, port, ae_title=title, tls_args=tls, evt_handlers=handlers or [])
+        try:
+            association = entity.associate(host, port, ae_title=title, tls_args=tls, evt_handlers=handlers or [])
+        except socket.gaierror:
+            return f"{host}: expected a host that can be resolved, found none"
+        return association if association.is_established else f"{host} port {port}: {_refusal(association)}"
 
 
 class _Ignored(threading.Event):
@@ -213,7 +219,6 @@ def _reference(uid: str, path: Path) -> Dataset:
 def _refusal(association: Association) -> str:
     if association.is_rejected:
         answer = association.acceptor.primitive
-        return f"the association was rejected: {answer.reason_str}" if answer else "the association was rejected"
-    if association.is_aborted:
-        return "the association was not accepted"
-    return "no connection"
+        reason = f": {answer.reason_str}" if answer else ""
+        return f"the association was rejected{reason}; check ae_title of the destination and of the node"
+    return "no connection, or it was closed at once; is a DICOM service running there, with the same TLS?"

@@ -192,7 +192,9 @@ class Receiver:
         self._events.note("association_accepted", level=logging.DEBUG, **_peer(event))
 
     def _rejected(self, event: evt.Event) -> None:
-        self._events.note("association_rejected", level=logging.WARNING, **_peer(event))
+        asked = event.assoc.requestor.primitive
+        called = str(asked.called_ae_title).strip() if asked else ""
+        self._events.note("association_rejected", level=logging.WARNING, called_ae_title=called, **_peer(event))
 
     def _aborted(self, event: evt.Event) -> None:
         self._events.note("association_aborted", level=logging.WARNING, **_peer(event))

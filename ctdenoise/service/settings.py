@@ -214,7 +214,7 @@ def load_settings(path: Path) -> Settings:
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(_problem(details) for details in error.errors())
+        problems = "; ".join(dict.fromkeys(_problem(details, values) for details in error.errors()))
         raise InputError(problems, path=path, hint="ctdenoise serve --example shows all settings") from error
     return settings
 
@@ -229,6 +229,13 @@ def check_environment(settings: Settings) -> None:
     """
     from ctdenoise.models.zoo import describe
 
+    node, http = settings.node, settings.http
+    if node.port and (node.port, node.address) == (http.port, http.address):
+        raise InputError(f"expected two ports, found {node.port} for [node] and [http]")
+    spool = settings.spool.folder.absolute()
+    there = next(folder for folder in (spool, *spool.parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError("[spool] folder: expected a folder that can be written, found another", path=there)
     for rule in settings.rules:
         if not rule.skip:
             described = describe(rule.model)
@@ -252,7 +259,24 @@ def _unique(what: str, names: Sequence[str]) -> None:
         raise ValueError(f"{what}: expected each name once, found {', '.join(twice)} twice")
 
 
-def _problem(details: Any) -> str:
-    where = ".".join(str(part) for part in details["loc"])
-    what = str(details["msg"]).removeprefix("Value error, ")
-    return f"{where}: {what}" if where else what
+def _problem(details: Any, values: dict[str, Any]) -> str:
+    """Return what is wrong with a setting: where, by the names that the file has, and what was expected."""
+    where: list[str] = []
+    inside: Any = values
+    for part in details["loc"]:
+        if isinstance(part, int):
+            item = inside[part]
+            where.append(f"[{item.get('name', part)}]" if isinstance(item, dict) else f"[{part}]")
+            inside = item
+        elif not isinstance(inside, dict):  # one of pydantic's alternatives, as of a union
+            break
+        else:
+            where.append(f".{part}" if where else str(part))
+            inside = inside.get(part)
+    if details["type"] == "extra_forbidden":
+        what = "expected a setting, found no such one"
+    elif details["type"].startswith("ip_") or "Ip" in str(details["loc"]):
+        what = "expected an IP address or network, as 10.0.0.0/8"
+    else:
+        what = str(details["msg"]).removeprefix("Value error, ")
+    return f"{''.join(where)}: {what}" if where else what

@@ -15,6 +15,7 @@ MODULES = {
     "ctdenoise.inference": "Denoise files and arrays",
     "ctdenoise.inference.operations": "Operations on slices",
     "ctdenoise.inference.monai_transforms": "MONAI transforms that denoise",
+    "ctdenoise.inference.monai_inputs": "MONAI transforms that load CT",
     "ctdenoise.inference.manifest": "The manifest",
     "ctdenoise.evaluation": "Image quality",
     "ctdenoise.evaluation.evaluate": "Evaluation of series",

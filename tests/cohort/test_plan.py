@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -15,7 +16,7 @@ from ctdenoise.cohort.planning import planned_model, write_plan
 from ctdenoise.cohort.scan import Scan
 from ctdenoise.errors import InputError
 from tests.cli.test_startup import HEAVY, start
-from tests.conftest import make_series
+from tests.conftest import make_series, run_series
 
 
 def lines(plan: Path) -> list[dict]:
@@ -102,6 +103,17 @@ def test_files_that_changed_or_went_since_a_scan_was_cut_off_are_noticed(tmp_pat
     (files,) = scan.series()
     assert [Path(file.path).name for _, file in files] == ["IMG003"]
     assert [entry.reason for entry in scan.skipped()] == ["not a DICOM file"]
+
+
+def test_what_ctdenoise_denoised_is_not_planned(tmp_path, model, identity):
+    make_series(tmp_path / "in" / "source", slices=2)
+    result = run_series(identity, tmp_path / "in", tmp_path / "out")
+    shutil.copytree(result.folder, tmp_path / "in" / "derived")
+    planned = write_plan(
+        [tmp_path / "in"], tmp_path / "plan", model=planned_model(str(model)), options=PlannedOptions(), processes=1
+    )
+    assert (planned.series, planned.slices) == (1, 2)
+    assert ["denoised by ctdenoise already" in entry.reason for entry in planned.skipped if entry.count == 2] == [True]
 
 
 def test_a_series_in_two_inputs_is_one_and_a_file_in_both_counts_once(tmp_path, model):

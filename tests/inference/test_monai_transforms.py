@@ -180,3 +180,10 @@ def test_what_is_not_one_volume_is_refused(tmp_path):
     nib.save(nib.Nifti1Image(volume(9, 8, 7, 2), np.eye(4)), tmp_path / "ct.nii")
     with pytest.raises(InputError, match="expected one time point, found 2"):
         load_hu(tmp_path / "ct.nii")
+
+
+def test_images_that_were_scaled_before_are_refused(smoothing):
+    with pytest.raises(ValueError, match="expected HU, found values from 0 to 1; put it before"):
+        Denoise(smoothing, strength=1)(np.linspace(0, 1, 512, dtype=np.float32).reshape(1, 16, 32))
+    blank = np.zeros((1, 16, 16), np.float32)  # a slice without signal is HU
+    np.testing.assert_array_equal(Denoise(smoothing, strength=0)(blank), blank)

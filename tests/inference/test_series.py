@@ -243,3 +243,19 @@ def test_no_name_of_a_patient_leaves_the_images(tmp_path, identity):
     assert "SECRET" not in (result.folder / "manifest.json").read_text()
     assert "SECRET" not in str(result.folder.relative_to(tmp_path))
     shutil.rmtree(tmp_path / "in")
+
+
+def test_what_ctdenoise_made_is_denoised_again_only_by_request(identity, tmp_path):
+    """A study that comes back from an archive holds the derived series beside the source."""
+    make_series(tmp_path / "study" / "source")
+    first = run_series(identity, tmp_path / "study", tmp_path / "out")
+    shutil.copytree(first.folder, tmp_path / "study" / "derived")
+    again = denoise(tmp_path / "study", tmp_path / "out", model=identity, options=RunOptions(strength=1.0))
+    assert [result.manifest.source.series_uid for result in again.results] == [first.manifest.source.series_uid]
+    assert ["denoised by ctdenoise already" in skipped.reason for skipped in again.skipped] == [True]
+    number = discover(first.folder).series[0].number
+    assert f"--series {number} denoises them again" in again.skipped[0].reason
+    asked = run_series(identity, tmp_path / "study", tmp_path / "twice", series=str(number))
+    assert asked.manifest.source.series_uid == first.manifest.derived.series_uid
+    with pytest.raises(InputError, match="denoised by ctdenoise already"):
+        run_series(identity, tmp_path / "study" / "derived", tmp_path / "alone")

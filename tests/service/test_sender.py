@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from ctdenoise.service.dimse import Commitments, DimseTransport
 from ctdenoise.service.entry import Entry, State
 from ctdenoise.service.events import Events
 from ctdenoise.service.sender import Sender
+from ctdenoise.service.settings import Destination
 from ctdenoise.service.spool import Spool
 from ctdenoise.service.transport import Sent
+from tests.conftest import make_series
 from tests.service.conftest import Clock, make_settings
 
 
@@ -115,3 +118,20 @@ def test_other_destinations_are_none_of_its_business(sending):
     sending.entry.write(sending.entry.record().model_copy(update={"destinations": ["archive"]}))
     sending.sender.send_due()
     assert sending.peer.calls == []
+
+
+def send_to(host: str, port: int, folder: Path) -> Sent:
+    make_series(folder / "in", slices=1)
+    (file,) = (folder / "in").iterdir()
+    destination = Destination(name="pacs", host=host, port=port, ae_title="PACS")
+    transport = DimseTransport(destination, make_settings(folder).node, None, Commitments(), lambda: False)
+    return transport.send({"2.25.1": file})
+
+
+def test_a_host_that_does_not_exist_is_a_failed_attempt(tmp_path):
+    sent = send_to("no.such.host.invalid", 104, tmp_path)
+    assert sent == Sent(problem="no.such.host.invalid: expected a host that can be resolved, found none")
+
+
+def test_a_destination_that_does_not_listen_is_named(tmp_path):
+    assert send_to("127.0.0.1", 1, tmp_path).problem.startswith("127.0.0.1 port 1: no connection")

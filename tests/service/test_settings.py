@@ -52,6 +52,30 @@ def test_what_cannot_be_used_is_named(changed, named, tmp_path):
         make_settings(tmp_path, **changed)
 
 
+@pytest.mark.parametrize(
+    ("shown", "written", "message"),
+    [
+        ("10.0.0.0/8", "10.0.0.0/99", "node.allowed_addresses[1]: expected an IP address or network, as 10.0.0.0/8"),
+        ("quiet_s", "quiet", "node.quiet: expected a setting, found no such one"),
+        ('strength = "auto"', "strength = 80", "rules[thin-chest].strength: Input should be less than or equal to 1"),
+    ],
+)
+def test_errors_of_a_file_name_the_setting_as_the_file_does(shown, written, message, tmp_path):
+    path = tmp_path / "node.toml"
+    path.write_text(EXAMPLE.read_text().replace(shown, written, 1))
+    with pytest.raises(InputError) as caught:
+        load_settings(path)
+    assert message in str(caught.value)
+
+
+def test_what_cannot_be_listened_on_or_written_is_found_before_the_start(tmp_path):
+    with pytest.raises(InputError, match="expected two ports, found 11112"):
+        check_environment(make_settings(tmp_path, node={"port": 11112}, http={"port": 11112}))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="folder that can be written"):
+        check_environment(make_settings(tmp_path, spool={"folder": tmp_path / "file" / "spool"}))
+
+
 def test_errors_of_a_file_show_no_values(tmp_path):
     path = tmp_path / "node.toml"
     path.write_text(EXAMPLE.read_text().replace('host = "10.0.0.2"', 'url = "http://user:secret@host"'))

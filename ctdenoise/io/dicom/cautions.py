@@ -36,6 +36,11 @@ _LEARNED = _words("DLIR", "DLR", "TRUEFIDELITY", "AICE", "PRECISE IMAGE", "CLEAR
 #: Siemens' kernels of iterative reconstruction, as in I31f.
 _ITERATIVE_KERNEL = re.compile(r"[IJ]\d{2}[a-z]")
 _OF_EQUIPMENT = "ContributingEquipmentSequence (0018,A001)"
+#: What ctdenoise made, by the beginning of the description of its contribution, that is not to be denoised again.
+_FINISHED = {
+    "Denoised": "the images were denoised by ctdenoise already",
+    "Source minus derived": "the images are noise that ctdenoise removed",
+}
 
 
 def cautions(header: Dataset) -> tuple[str, ...]:
@@ -55,13 +60,19 @@ def made_here(sentences: Iterable[str]) -> bool:
     return any(sentence.startswith(_OF_EQUIPMENT) for sentence in sentences)
 
 
+def finished_here(sentences: Iterable[str]) -> str | None:
+    """Return the caution that says that a series came of denoising; None if it did not."""
+    results = tuple(f"{_OF_EQUIPMENT}: {what}" for what in _FINISHED.values())
+    return next((sentence for sentence in sentences if sentence in results), None)
+
+
 def _processed(header: Dataset) -> str | None:
     """Whether ctdenoise made the image (PS3.3 C.12.1, Contributing Equipment)."""
     for item in header.get("ContributingEquipmentSequence") or ():
         if item.get("Manufacturer") == "ctdenoise":
-            denoised = str(item.get("ContributionDescription") or "").startswith("Denoised")
-            done = "denoised by ctdenoise already" if denoised else "made by ctdenoise"
-            return f"{_OF_EQUIPMENT}: the images were {done}"
+            description = str(item.get("ContributionDescription") or "")
+            what = (sentence for start, sentence in _FINISHED.items() if description.startswith(start))
+            return f"{_OF_EQUIPMENT}: {next(what, 'the images were made by ctdenoise')}"
     return None
 
 

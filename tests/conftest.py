@@ -143,3 +143,8 @@ def run_series(
     asked = RunOptions(strength=strength, **options)
     (result,) = denoise(source, output, model=denoiser, options=asked, progress=progress).results
     return result
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the content of each file in a folder tree, by its path in it."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

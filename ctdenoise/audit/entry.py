@@ -17,10 +17,11 @@ from ctdenoise.audit.wording import paragraph
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import AlignedStacks, align
 from ctdenoise.evaluation.stacks import open_stack
-from ctdenoise.files import write_whole
+from ctdenoise.files import require_outside, write_whole
 from ctdenoise.inference.file_run import manifest_path
 from ctdenoise.inference.manifest import MANIFEST, read_manifest
 from ctdenoise.io.dicom.archive import opened
+from ctdenoise.io.dicom.discover import input_tree
 
 AUDIT = "audit.json"
 
@@ -49,8 +50,9 @@ def audit(
     Raises
     ------
     InputError
-        If the series cannot be read or matched, or the folder cannot be written.
+        If the series cannot be read or matched, or the folder is inside one of them or cannot be written.
     """
+    require_outside(output, map(input_tree, (source, derived)))
     with ExitStack() as archives:
         paths = {SOURCE: source, DERIVED: derived}
         roots = {name: archives.enter_context(opened(path)).root for name, path in paths.items()}

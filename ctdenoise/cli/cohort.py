@@ -15,6 +15,7 @@ import typer
 
 from ctdenoise.cli.common import EngineName, JsonOption, print_json, show_progress
 from ctdenoise.errors import Help, InputError
+from ctdenoise.files import require_outside
 from ctdenoise.io.transfer_syntax import TransferSyntax
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def cohort_run(
 
     plan, output = plan.absolute(), output.absolute()
     entries = Part.parse(part).of(read_plan(plan))
-    _check_output(output, entries)
+    require_outside(output, {Path(entry.root) for entry in entries})
     settings = WorkSettings(device, batch_size, scratch and scratch.absolute())
     with StopOnSignals() as stop:
         if executor is Executor.DASK:
@@ -177,7 +178,7 @@ def cohort_slurm(
     from ctdenoise.cohort.slurm import Array, batch_script
 
     entries = read_plan(plan)
-    _check_output(output.absolute(), entries)
+    require_outside(output.absolute(), {Path(entry.root) for entry in entries})
     parts = min(parts, len(entries))
     print(batch_script(plan, output, Array(parts, min(at_once, parts), cpus, gpus, time)), end="")
 
@@ -214,12 +215,6 @@ def cohort_collect(
     from ctdenoise.cohort.collect import write_table
 
     print(f"{table}: {write_table(output, table)} series")
-
-
-def _check_output(output: Path, entries: Sequence[PlanEntry]) -> None:
-    for root in {entry.root for entry in entries}:
-        if output.resolve().is_relative_to(Path(root).resolve()):
-            raise InputError("the output must not be inside the input", path=output, hint="choose another folder")
 
 
 def _here(

@@ -168,8 +168,11 @@ def _evaluate(sources: dict[str, Path], choices: _Choices, output: Path, as_json
     from ctdenoise.evaluation.pairing import align
     from ctdenoise.evaluation.results import write_results
     from ctdenoise.evaluation.stacks import open_stack
+    from ctdenoise.files import require_outside
     from ctdenoise.io.dicom.archive import opened
+    from ctdenoise.io.dicom.discover import input_tree
 
+    require_outside(output, map(input_tree, sources.values()))
     with ExitStack() as archives, show_progress(as_json) as progress:
         roots = {name: archives.enter_context(opened(path)).root for name, path in sources.items()}
         aligned = with_controls(align({name: open_stack(root) for name, root in roots.items()}))
@@ -191,9 +194,10 @@ def _evaluate(sources: dict[str, Path], choices: _Choices, output: Path, as_json
 
 def _suite(data: Path, models: Sequence[str], output: Path, as_json: bool) -> None:
     from ctdenoise.evaluation.suite import find_datasets, natural_ood, suite_table
-    from ctdenoise.files import write_whole
+    from ctdenoise.files import require_outside, write_whole
     from ctdenoise.inference import Denoiser
 
+    require_outside(output, [data])
     methods = {name: Denoiser.from_pretrained(name).denoise_image for name in models}
     with show_progress(as_json) as progress:
         if progress:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctdenoise.errors import Help, InputError
+from ctdenoise.files import require_outside
 from ctdenoise.inference.denoiser import Denoiser
 from ctdenoise.inference.denoising import DenoisingRequest, require_model_for
 from ctdenoise.inference.dicom_run import DicomRun
@@ -107,13 +108,7 @@ class _Job:
         self._progress: Progress = self.progress or LoggedProgress()
         self._results: list[SeriesResult] = []
         self._skipped: list[Skipped] = []
-        tree = input_tree(self.source)
-        if tree.is_dir() and self.output.resolve().is_relative_to(tree.resolve()):
-            raise InputError(
-                "the output must not be inside the input",
-                path=self.output,
-                hint="choose another folder",
-            )
+        require_outside(self.output, [input_tree(self.source)])
 
     def photographs(self) -> RunResult:
         """Process an image, or all images in a folder."""

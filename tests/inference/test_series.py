@@ -12,11 +12,7 @@ from ctdenoise.errors import InputError
 from ctdenoise.inference import Denoiser, RunOptions, denoise
 from ctdenoise.inference.journal import Journal
 from ctdenoise.io.dicom import discover, read_slice
-from tests.conftest import Halve, make_series, real_series, run_series
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+from tests.conftest import Halve, contents, make_series, real_series, run_series
 
 
 def test_one_derived_slice_for_each_source_slice_in_order(tmp_path, halve):

@@ -136,9 +136,9 @@ def _print_result(result: SeriesResult) -> None:
         others = ", ".join(manifest.beside)
         print(f"{where}: results of the same series with another model or other options are in {others}")
     details = [f"{done} of {asked} slices", f"{result.written} now in {manifest.seconds:.1f} s"]
-    if manifest.strength is not None:
+    if manifest.strength is not None and done:
         details.append(f"strength {manifest.strength:g}")
-    if manifest.engine:
+    if manifest.engine and done:
         details.append(f"engine {manifest.engine}")
     if manifest.clipped:
         details.append(f"{manifest.clipped} values clipped to what the stored bits hold")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,10 @@ import typer
 from ctdenoise.cli.common import JsonOption, print_json, print_skipped
 
 if TYPE_CHECKING:
-    from ctdenoise.io.dicom.discover import Series
+    from ctdenoise.io.dicom.discover import Series, Skipped
+
+#: Columns of a line where there is no terminal: wide enough that nothing is cut.
+_PIPE_WIDTH = 400
 
 
 def inspect(
@@ -23,24 +27,35 @@ def inspect(
 
     with opened(input_tree(source)) as files:
         found = discover(files)
+    skipped = [*found.skipped, *_cut_off(found.series)]
     if as_json:
         print_json(
             {
                 "series": [_entry(s) for s in found.series],
-                "skipped": [{"file": s.name, "reason": s.reason, "failed": s.failed} for s in found.skipped],
+                "skipped": [{"file": s.name, "reason": s.reason, "failed": s.failed} for s in skipped],
             }
         )
     else:
         _print_table(found.series)
-        print_skipped([(s.name, s.reason) for s in found.skipped], everything=True)
-    raise typer.Exit(1 if any(s.failed for s in found.skipped) or not found.series else 0)
+        print_skipped([(s.name, s.reason) for s in skipped], everything=True)
+    raise typer.Exit(1 if any(s.failed for s in skipped) or not found.series else 0)
+
+
+def _cut_off(series: tuple[Series, ...]) -> list[Skipped]:
+    """Return a note of each slice whose file ends before its pixel data do."""
+    from ctdenoise.io.dicom.discover import Skipped
+
+    cut = [file for one in series for file in one.slices if file.missing_bytes]
+    reason = "PixelData (7FE0,0010): {} bytes are missing; the file is cut off: copy or export it again"
+    return [Skipped(file.path, reason.format(file.missing_bytes), failed=True, name=file.name) for file in cut]
 
 
 def _print_table(series: tuple[Series, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("number", "description", "slices", "matrix", "from … to / mm", "SeriesInstanceUID")
+    table = Table("number", "description", "slices", "matrix", "from … to / mm")
+    table.add_column("SeriesInstanceUID", overflow="fold")  # whole, to be copied for --series
     for entry in map(_entry, series):
         span = "unknown" if entry["first_mm"] is None else f"{entry['first_mm']} … {entry['last_mm']}"
         table.add_row(
@@ -51,7 +66,7 @@ def _print_table(series: tuple[Series, ...]) -> None:
             span,
             entry["uid"],
         )
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     console.print(table if series else "no CT series")
     for one in series:
         for warning in one.warnings:

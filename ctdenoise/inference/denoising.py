@@ -15,7 +15,7 @@ from ctdenoise.errors import Help, InputError
 from ctdenoise.inference.denoiser import Denoiser
 from ctdenoise.inference.environment import require_same_environment
 from ctdenoise.inference.operations import Resolved, SeriesSample, SliceInfo
-from ctdenoise.inference.strength import automatic_strength
+from ctdenoise.inference.strength import FALLBACK_STRENGTH, automatic_strength
 from ctdenoise.provenance import Provenance
 
 AUTOMATIC = "auto"
@@ -55,7 +55,9 @@ class DenoisingRequest:
             denoiser = denoiser.with_fastest_engine(sample.images[len(sample.images) // 2], sample.count)
         if self.strength is not None:
             return Resolved(Denoising(denoiser, float(self.strength)))
-        first = sample.slices[0] if sample.slices else SliceInfo("", None, None)
+        if not sample.images:  # no slice can be read: the run names each, and none gets a strength
+            return Resolved(Denoising(denoiser, FALLBACK_STRENGTH))
+        first = sample.slices[0]
         estimate = automatic_strength(sample.images, first.pixel_spacing_mm, first.slice_thickness_mm)
         measured = {key: value for key, value in asdict(estimate).items() if key != "warnings"}
         return Resolved(Denoising(denoiser, estimate.strength), {"strength": measured}, estimate.warnings)

@@ -230,11 +230,17 @@ def read_ahead(reader: ThreadPoolExecutor, files: Iterable[SliceFile], most: int
 
 
 def read_sample(files: Sequence[SliceFile]) -> SeriesSample:
-    """Decode some slices, evenly spread over a series; those that cannot be read are left out."""
+    """Decode some slices, evenly spread over a series; those that cannot be read are left out.
+
+    Where none of them can be read, the first other one that can stands for all.
+    """
     count = sum(file.frames for file in files)
     images: list[NDArray[np.float32]] = []
     infos: list[SliceInfo] = []
-    for index in sample_indices(len(files)):
+    spread = sample_indices(len(files))
+    for index in (*spread, *sorted(set(range(len(files))) - set(spread))):
+        if images and index not in spread:
+            break
         item = _read(files[index].path)
         if isinstance(item, ReadSlice):
             frames = item.image.hu.reshape(-1, *item.image.hu.shape[-2:])

@@ -120,6 +120,23 @@ def test_a_truncated_file_alone_is_an_error(call, tmp_path, model, lost):
     result = call("run", path, "-o", tmp_path / "out", "--model", model)
     assert result.returncode == 1
     assert "PixelData (7FE0,0010)" in result.stderr
+    assert "assumed" not in result.stderr, "nothing was measured, so nothing is said about measuring"
+    assert "strength" not in result.stdout + result.stderr
+    seen = call("inspect", path)
+    assert seen.returncode == 1
+    assert "skipped IMG001: PixelData (7FE0,0010)" in seen.stderr
+
+
+def test_inspect_names_files_that_were_cut_off_and_whole_uids(call, tmp_path):
+    source = make_series(tmp_path / "in")
+    whole = call("inspect", source)
+    assert (whole.returncode, whole.stderr) == (0, "")
+    assert discover(source).series[0].uid in whole.stdout
+    path = source / "IMG002"
+    path.write_bytes(path.read_bytes()[:-501])
+    (skipped,) = json.loads(call("inspect", source, "--json").stdout)["skipped"]
+    assert (skipped["file"], skipped["failed"]) == ("IMG002", True)
+    assert "501 bytes are missing" in skipped["reason"]
 
 
 def test_run_takes_the_given_strength_or_derives_one(call, tmp_path, model):

@@ -19,6 +19,8 @@ from pydicom.sequence import Sequence
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference import Denoiser, RunOptions, denoise
+from ctdenoise.inference.slice_pipeline import read_sample
+from ctdenoise.inference.strength import sample_indices
 from ctdenoise.io.dicom import discover, read_slice
 from ctdenoise.io.dicom.deidentify import Deidentification
 from tests.conftest import Edit, Halve, Messages, make_series, run_series
@@ -250,3 +252,10 @@ def test_text_where_a_number_should_be_refuses_that_file_alone(keyword, tmp_path
     reasons = [s.reason for s in outcome.skipped] + [f.reason for r in outcome.results for f in r.manifest.failed]
     assert len(reasons) == 1
     assert "SECRET" not in reasons[0]
+
+
+def test_a_slice_that_can_be_read_is_measured_where_none_of_the_sample_can(tmp_path):
+    files = discover(make_series(tmp_path, slices=18)).series[0].slices
+    for index in sample_indices(len(files)):
+        files[index].path.write_bytes(files[index].path.read_bytes()[:-9])
+    assert len(read_sample(files).images) == 1

@@ -16,7 +16,7 @@ from ctdenoise.files import file_sha256
 from ctdenoise.io.dicom.archive import OpenedInput
 from ctdenoise.io.dicom.cautions import cautions
 from ctdenoise.io.dicom.enhanced import is_enhanced
-from ctdenoise.io.dicom.header import NotASliceError, read_header
+from ctdenoise.io.dicom.header import NotASliceError, missing_pixel_bytes, read_header
 from ctdenoise.io.neighbours import Plane
 
 #: Files of ours beside images, and hidden files of other programs: not worth a line.
@@ -41,6 +41,8 @@ class SliceFile:
         Sort key in its series: position, then acquisition and instance number, then path.
     frames, enhanced
         How many frames it has, and whether it is enhanced CT; classic CT has one.
+    missing_bytes
+        How many bytes of its pixel data are missing, as far as its header tells: the file was cut off.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class SliceFile:
     order: tuple[float, int, int, str]
     frames: int = 1
     enhanced: bool = False
+    missing_bytes: int = 0
 
     @property
     def position(self) -> float | None:
@@ -275,7 +278,9 @@ def _slice_file(path: Path, name: str, header: Dataset) -> SliceFile:
         str(path),
     )
     frames, enhanced = int(header.get("NumberOfFrames") or 1), is_enhanced(header)
-    return SliceFile(path, name, str(header.SOPInstanceUID), where, order, frames, enhanced)
+    return SliceFile(
+        path, name, str(header.SOPInstanceUID), where, order, frames, enhanced, missing_pixel_bytes(header, path)
+    )
 
 
 def _acquisition(header: Dataset) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, MediaStorageDirectoryStorage
 
@@ -15,6 +17,7 @@ from ctdenoise.io.dicom.read import NotDicomError, read_dataset
 
 _KEYWORDS = (
     "AcquisitionNumber",
+    "BitsAllocated",
     "Columns",
     "FrameOfReferenceUID",
     "ImageOrientationPatient",
@@ -85,3 +88,27 @@ def read_header(path: Path) -> Dataset:
             f"expected one frame, found {int(header.NumberOfFrames)}", path=path, tag="NumberOfFrames (0028,0008)"
         )
     return header
+
+
+def missing_pixel_bytes(header: Dataset, path: Path) -> int:
+    """Return how many bytes of pixel data a file is short of; 0 where they are compressed, as only decoding tells then.
+
+    Parameters
+    ----------
+    header
+        From :func:`read_header`, which leaves the pixel data in the file.
+    path
+        The file.
+    """
+    element = dict(header.items())[Tag("PixelData")]
+    syntax = header.file_meta.TransferSyntaxUID
+    try:
+        if syntax.is_compressed or syntax.is_deflated:
+            return 0
+        sizes = [int(header.get(k) or 1) for k in ("Rows", "Columns", "NumberOfFrames", "BitsAllocated")]
+    except Exception:  # damaged elements raise many kinds; reading the image names them
+        return 0
+    found = len(element.value or b"")
+    if isinstance(element, RawDataElement) and element.value is None:
+        found = min(element.length, path.stat().st_size - element.value_tell)
+    return max(0, math.prod(sizes) // 8 - found)

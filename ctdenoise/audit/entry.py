@@ -15,7 +15,7 @@ from ctdenoise.audit.series_audit import DERIVED, SOURCE, audit_series, series_n
 from ctdenoise.audit.slice_audit import SeriesNoise
 from ctdenoise.audit.wording import paragraph
 from ctdenoise.errors import InputError
-from ctdenoise.evaluation.pairing import AlignedStacks, align
+from ctdenoise.evaluation.pairing import AlignedStacks, align, is_derived
 from ctdenoise.evaluation.stacks import open_stack
 from ctdenoise.files import require_outside, write_whole
 from ctdenoise.inference.file_run import manifest_path
@@ -50,13 +50,21 @@ def audit(
     Raises
     ------
     InputError
-        If the series cannot be read or matched, or the folder is inside one of them or cannot be written.
+        If the series cannot be read or matched, or are swapped, or the folder is inside one of them or cannot be
+        written.
     """
     require_outside(output, map(input_tree, (source, derived)))
     with ExitStack() as archives:
         paths = {SOURCE: source, DERIVED: derived}
         roots = {name: archives.enter_context(opened(path)).root for name, path in paths.items()}
-        aligned = align({name: open_stack(root) for name, root in roots.items()})
+        stacks = {name: open_stack(root) for name, root in roots.items()}
+        if is_derived(stacks[SOURCE], stacks[DERIVED]):
+            raise InputError(
+                "expected the source first, found a series that was derived from the second",
+                path=source,
+                hint="swap the two",
+            )
+        aligned = align(stacks)
         manifest = read_manifest(_manifest_path(roots[DERIVED]))
         strength = manifest.strength if manifest else None
         measured = result_phantom(aligned, manifest) if phantom else None

@@ -224,8 +224,8 @@ def _sources(reference: Path | None, noisy: Path | None, tests: list[str]) -> di
         if name in sources:
             raise typer.BadParameter(f"--test: expected a different name for each, found {name} twice")
         sources[name] = Path(path)
-    if not sources:
-        raise typer.BadParameter("expected --reference, --test or --noisy, found none")
+    if not sources.keys() - {"reference"}:
+        raise typer.BadParameter("expected --test or --noisy, found neither: there is nothing to evaluate")
     return sources
 
 

@@ -82,17 +82,24 @@ def align(stacks: dict[str, Stack]) -> AlignedStacks:
     first, *others = stacks
     matches = {i: {first: i} for i in range(len(stacks[first].slices))}
     for name in others:
-        pairs = dict(pair(stacks[first], stacks[name]))
+        pairs = dict(pair(stacks[first], stacks[name], first))
         matches = {i: {**match, name: pairs[i]} for i, match in matches.items() if i in pairs}
     return AlignedStacks(stacks, tuple(matches.values()), len(stacks[first].slices) - len(matches))
 
 
-def pair(reference: Stack, test: Stack) -> list[tuple[int, int]]:
+def pair(reference: Stack, test: Stack, called: str = REFERENCE) -> list[tuple[int, int]]:
     """Find the slice of the reference that each slice of the test belongs to.
 
     By SourceImageSequence (one was derived from the other, or both from the same images) if every slice of the test has
     one that the reference knows; else by position along the same normal; else images by file name; else in order, if
     both have the same number of slices.
+
+    Parameters
+    ----------
+    reference, test
+        The stacks.
+    called
+        What messages call the reference.
 
     Returns
     -------
@@ -106,18 +113,24 @@ def pair(reference: Stack, test: Stack) -> list[tuple[int, int]]:
         If a slice of the test has no counterpart or several; the message names these slices.
     """
     if reference.is_photograph != test.is_photograph:
-        raise InputError("expected the same kind of images as the reference, found photographs and CT", path=test.path)
+        raise InputError(f"expected the same kind of images as the {called}, found photographs and CT", path=test.path)
     both = (reference.slices, test.slices)
-    for matches in (_by_source(*both), _by_position(reference, test), _by_stem(*both)):
+    for matches in (_by_source(*both), _by_position(reference, test, called), _by_stem(*both)):
         if matches is not None:
             return _one_to_one(matches, reference, test)
     if len(reference.slices) != len(test.slices):
         raise InputError(
-            f"expected {len(reference.slices)} slices as in the reference, found {len(test.slices)}, "
+            f"expected {len(reference.slices)} slices as in the {called}, found {len(test.slices)}, "
             "with neither source images nor positions to match them by",
             path=test.path,
         )
     return [(i, i) for i in range(len(test.slices))]
+
+
+def is_derived(stack: Stack, other: Stack) -> bool:
+    """Return whether the headers of a stack say that it was derived from the other: DICOM series only."""
+    known = {one.uid for one in other.slices if one.uid}
+    return any((one.uids - {one.uid}) & known for one in stack.slices)
 
 
 def _one_to_one(matches: list[list[int]], reference: Stack, test: Stack) -> list[tuple[int, int]]:
@@ -126,7 +139,7 @@ def _one_to_one(matches: list[list[int]], reference: Stack, test: Stack) -> list
         raise InputError(
             f"expected a slice of {reference.path.name} for each slice, found none for {_named(alone)}",
             path=test.path,
-            hint="evaluate against the series it was derived from, or one at the same positions",
+            hint="compare it with the series it was derived from, or with one at the same positions",
         )
     several = [test.slices[i].label for i, found in enumerate(matches) if len(found) > 1]
     taken: dict[int, list[str]] = {}
@@ -152,7 +165,7 @@ def _by_source(reference: Sequence[Slice], test: Sequence[Slice]) -> list[list[i
     return matches if all(matches) else None
 
 
-def _by_position(reference: Stack, test: Stack) -> list[list[int]] | None:
+def _by_position(reference: Stack, test: Stack, called: str) -> list[list[int]] | None:
     expected = [one.position for one in reference.slices]
     found = [one.position for one in test.slices]
     if None in expected or None in found:
@@ -161,7 +174,7 @@ def _by_position(reference: Stack, test: Stack) -> list[list[int]] | None:
         raise InputError(
             f"expected slices with the normal {_vector(reference.normal)}, found {_vector(test.normal)}",
             path=test.path,
-            hint="reorient the volume so that its slices are parallel to those of the reference",
+            hint=f"reorient the volume so that its slices are parallel to those of the {called}",
         )
     positions = np.array(expected, float)
     return [np.flatnonzero(np.abs(positions - np.float64(z)) < _POSITION_TOLERANCE_MM).tolist() for z in found]

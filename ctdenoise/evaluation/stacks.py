@@ -28,8 +28,8 @@ class Slice:
         The file, and the index of the slice in it.
     position
         Millimetres along the slice normal, or None.
-    uids
-        Its SOPInstanceUID and those in its SourceImageSequence; with the frame number for enhanced CT.
+    uid, uids
+        Its SOPInstanceUID, and with it those in its SourceImageSequence; with the frame number for enhanced CT.
     stem
         File name without suffix; photographs only.
     """
@@ -38,6 +38,7 @@ class Slice:
     path: Path
     index: int = 0
     position: float | None = None
+    uid: str = ""
     uids: frozenset[str] = frozenset()
     stem: str | None = None
 
@@ -107,7 +108,7 @@ def open_stack(path: Path) -> Stack:
         If nothing supported is there, or more than one series.
     """
     if not path.exists():
-        raise InputError("expected images to evaluate, found no such file or folder", path=path)
+        raise InputError("expected images, found no such file or folder", path=path)
     if path.is_file() and is_volume(path):
         return _volume_stack(path)
     if path.suffix.lower() == ".npy":
@@ -194,8 +195,9 @@ def series_stack(series: Series, path: Path) -> Stack:
         sources = [str(uid) for uid in references if uid]
         for frame in range(file.frames):
             mark = f"#{frame}" if file.enhanced else ""
-            uids = frozenset(uid + mark for uid in (file.uid, *sources))
-            slices.append(Slice(_label(len(slices), file.position), file.path, frame, file.position, uids))
+            own, *others = (uid + mark for uid in (file.uid, *sources))
+            label = _label(len(slices), file.position)
+            slices.append(Slice(label, file.path, frame, file.position, own, frozenset((own, *others))))
     return Stack(path, "dicom", tuple(slices), pixel_spacing_mm, normal)
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ctdenoise.audit.document import Audit
 from ctdenoise.cli import app
-from tests.conftest import REPOSITORY, make_series
+from tests.conftest import REPOSITORY, make_series, run_series
 
 runner = CliRunner()
 
@@ -65,8 +65,21 @@ def test_series_of_different_length_are_refused(arrays, tmp_path):
     source, *_ = arrays
     other = tmp_path / "other.npy"
     np.save(other, np.zeros((2, 256, 256), np.float32))
-    with pytest.raises(Exception, match="expected 3 slices"):
+    with pytest.raises(Exception, match="expected 3 slices as in the source, found 2"):
         runner.invoke(app, ["audit", str(source), str(other), "-o", str(tmp_path / "out")], catch_exceptions=False)
+
+
+def test_source_and_derived_series_that_are_swapped_are_refused(tmp_path, halve):
+    series = make_series(tmp_path / "series")
+    result = run_series(halve, series, tmp_path / "out", strength=0.1).folder
+    done = run(result, series, "-o", tmp_path / "audit")
+    assert str(done.exception) == (
+        f"{result}: expected the source first, found a series that was derived from the second; swap the two"
+    )
+    assert not (tmp_path / "audit").exists()
+    # Two results of one source are not derived from one another.
+    other = run_series(halve, series, tmp_path / "other", strength=0.2).folder
+    assert run(result, other, "-o", tmp_path / "audit").exit_code == 0
 
 
 def test_the_schema_in_the_documentation_is_current():

@@ -64,7 +64,8 @@ def test_photographs(tmp_path):
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
-        ([], "expected --reference, --test or --noisy"),
+        ([], "expected --test or --noisy, found neither"),
+        (["--reference", "x"], "expected --test or --noisy, found neither"),
         (["--test", "x", "--protocol", "best"], "'best' is not one of 'redcnn', 'ldct-benchmark', 'paper'"),
         (["--test", "x", "--protocol", "paper", "--window", "lung"], "a protocol has its own"),
         (["--test", "x", "--window", "liver"], "'liver' is not one of"),

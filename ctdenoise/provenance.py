@@ -24,7 +24,8 @@ class Provenance:
         Every value that can change a result, as resolved (a strength, never "auto"), and the numerical environment;
         JSON types only.
     label
-        The operation as a past participle for Series Description and comments, e.g. ``"denoised"``.
+        The operation as a past participle for Series Description and comments, e.g. ``"denoised 0.75"``.
+        It is no part of the identity.
     description
         One sentence for Derivation Description.
     series_number_offset

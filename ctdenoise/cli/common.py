@@ -86,8 +86,10 @@ def show_progress(as_json: bool) -> Iterator[Progress]:
         yield Shown()
 
 
-def print_outcome(outcome: RunResult, as_json: bool, stored: Stored | None = None) -> typer.Exit:
-    """Print what became of a run and of storing its results, and return the exit of the command."""
+def print_outcome(
+    outcome: RunResult, as_json: bool, stored: Stored | None = None, *, report: bool = False
+) -> typer.Exit:
+    """Print what became of a run, of its reports and of storing its results, and return the exit of the command."""
     skipped = [(s.name, s) for s in outcome.skipped]
     if as_json:
         print_json(
@@ -102,6 +104,7 @@ def print_outcome(outcome: RunResult, as_json: bool, stored: Stored | None = Non
     else:
         for result in outcome.results:
             _print_result(result)
+            _print_pages(result, report)
         print_skipped([(name, s.reason) for name, s in skipped])
         if outcome.failed:
             print(f"See: {Help.FAILED_FILES.address}", file=sys.stderr)
@@ -129,7 +132,8 @@ def _print_result(result: SeriesResult) -> None:
     done, asked = len(manifest.slices), manifest.source.slices
     where = folder / manifest.derived.file if manifest.derived.file else folder
     if result.written == 0 and manifest.status == "complete":
-        print(f"{where}: all {done} slices were there already; --overwrite writes them again")
+        strength = "" if manifest.strength is None else f", strength {manifest.strength:g}"
+        print(f"{where}: all {done} slices were there already{strength}; --overwrite writes them again")
         _print_judgement(where, manifest)
         return
     if manifest.beside:
@@ -157,3 +161,14 @@ def _print_judgement(where: Path, manifest: Manifest) -> None:
         print(f"{where}: {manifest.audit.sentence}")
     if manifest.error_bounds:
         print(f"{where}: {manifest.error_bounds.file}: {manifest.error_bounds.sentence}")
+
+
+def _print_pages(result: SeriesResult, report: bool) -> None:
+    """Print the paths of the report, if one was asked for, and of the audit."""
+    if report:
+        from ctdenoise.evaluation.run_report import report_path
+
+        if report_path(result).exists():
+            print(f"report: {report_path(result)}")
+    if audit := result.manifest.audit:
+        print(f"audit: {(result.folder / audit.file).with_suffix('.html')}")

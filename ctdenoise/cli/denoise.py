@@ -201,7 +201,8 @@ def run(
     except KeyboardInterrupt:
         raise interrupted() from None
     outcome = replace(outcome, results=[*outcome.results, *handlers.residuals])
-    raise print_outcome(outcome, as_json, store_results(outcome, to_service) if to_service else None)
+    stored = store_results(outcome, to_service) if to_service else None
+    raise print_outcome(outcome, as_json, stored, report=report)
 
 
 class _Handlers:

@@ -105,7 +105,7 @@ class Denoising:
                 "training_noise": self.denoiser.training_noise,
                 "environment": self.denoiser.runner.environment(),
             },
-            label="denoised",
+            label=f"denoised {self.strength:.3g}",
             description=description,
             series_number_offset=DenoisingRequest.series_number_offset,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +83,11 @@ def test_a_second_run_keeps_audit_and_residual(series, tmp_path):
     assert (derived["written"], residual["written"]) == (0, 0)
     assert derived["audit"]["verdict"] == "pass"
     assert derived["audit"] == json.loads(first.stdout)["series"][0]["audit"]
+    pages = {kind: Path(derived["folder"], f"{kind}.html") for kind in ("report", "audit")}
+    pages["report"].touch()
+    third = CliRunner().invoke(app, [*map(str, arguments[:-1]), "--report"])
+    assert "there already, strength 0.5;" in third.stdout
+    assert {f"{kind}: {page}" for kind, page in pages.items()} <= set(third.stdout.splitlines())
 
 
 def test_the_recommended_strength_is_the_highest_that_passes(noisy, model):

@@ -141,7 +141,10 @@ def test_inspect_names_files_that_were_cut_off_and_whole_uids(call, tmp_path):
 
 def test_run_takes_the_given_strength_or_derives_one(call, tmp_path, model):
     source = make_series(tmp_path / "in")
-    assert "strength 0.3" in call("run", source, "-o", tmp_path / "a", "--model", model, "--strength", "0.3").stdout
+    given = ("run", source, "-o", tmp_path / "a", "--model", model, "--strength", "0.3")
+    assert "strength 0.3" in call(*given).stdout
+    assert "there already, strength 0.3;" in call(*given).stdout
+    assert discover(tmp_path / "a").series[0].description == "Water disc - denoised 0.3, not for diagnostic use"
     # Too small to measure noise in; the message says so.
     assert "strength 0.5" in call("run", source, "-o", tmp_path / "b", "--model", model).stdout
 

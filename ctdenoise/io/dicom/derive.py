@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import textwrap
 
 import numpy as np
 from pydicom import DataElement, Dataset
@@ -20,6 +21,8 @@ from ctdenoise.io.dicom.pixels import CTSlice, StoredPixels
 
 #: Largest value of an integer string, IS (PS3.5 section 6.2).
 _LARGEST_IS = 2**31 - 1
+#: Characters of a long string, LO (PS3.5 section 6.2), between its parts, and of the scanner's text that stay at least.
+_LONGEST_LO, _DASH, _LEAST_NAME = 64, " - ", 5
 
 
 def derive_slice(source: CTSlice, pixels: StoredPixels, derivation: Derivation) -> Dataset:
@@ -142,12 +145,23 @@ def _set_identity(derived: Dataset, source: CTSlice, pixels: StoredPixels, deriv
     derived.SeriesNumber = derived_series_number(
         original.get("SeriesNumber"), derivation.provenance.series_number_offset
     )
-    # LO: at most 64 characters (PS3.5 section 6.2).
-    suffix = f"{label}, {CAUTION}"
-    name = str(derived.get("SeriesDescription") or "").strip()[: 64 - len(suffix) - 3].rstrip()
-    derived.SeriesDescription = f"{name} - {suffix}" if name else suffix
+    derived.SeriesDescription = _series_description(str(derived.get("SeriesDescription") or "").strip(), label)
     if not derivation.output.deidentification:
         _set_dates(derived, original, derivation)
+
+
+def _series_description(source: str, label: str) -> str:
+    """Return the source's Series Description and what was done; LO: at most 64 characters (PS3.5 section 6.2).
+
+    Of a source that ctdenoise made, the scanner's text is cut before what was done to it.
+    """
+    suffix = f"{label}, {CAUTION}"
+    room = max(0, _LONGEST_LO - len(suffix) - len(_DASH))
+    if source.endswith(CAUTION):
+        source, _, done = source.removesuffix(f", {CAUTION}").rpartition(_DASH)
+        done = textwrap.shorten(done, max(1, room - len(_DASH) - _LEAST_NAME), placeholder="")
+        source = _DASH.join(filter(None, (source[: max(0, room - len(_DASH) - len(done))].rstrip(), done)))
+    return _DASH.join(filter(None, (source[:room].rstrip(), suffix)))
 
 
 def derived_series_number(number: int | None, offset: int) -> int:

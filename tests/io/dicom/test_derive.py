@@ -124,6 +124,27 @@ def test_series_is_recognisable(tmp_path):
     assert derived.SeriesDescription == "Water disc - denoised, not for diagnostic use"
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("", "denoised, not for diagnostic use"),
+        (
+            "Recon 2:  C - 0.25 of the dose simulated, not for diagnostic use",
+            "Recon 2: - 0.25 of the dose - denoised, not for diagnostic use",
+        ),
+        ("0.5 of it, not for diagnostic use", "0.5 of it - denoised, not for diagnostic use"),
+        (
+            "Recon 2:  CT CHEST R/O PE - denoised 0.5, not for diagnostic use",
+            "Recon 2:  CT C - denoised 0.5 - denoised, not for diagnostic use",
+        ),
+    ],
+)
+def test_a_second_operation_stands_behind_the_first(tmp_path, source, expected):
+    _, derived = derive(tmp_path, lambda image, _: setattr(image, "SeriesDescription", source))
+    assert derived.SeriesDescription == expected
+    assert len(expected) <= 64
+
+
 def test_long_descriptions_stay_within_their_value_representation(tmp_path):
     def edit(image: Dataset, _: int) -> None:
         image.SeriesDescription = "A" * 64

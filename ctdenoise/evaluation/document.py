@@ -44,6 +44,8 @@ class Scan(Record):
         Tube voltage; the lowest and the highest exposure of a slice, mAs.
     thickness_mm, pixel_mm, field_mm
         Slice thickness, pixel spacing, diameter of the reconstruction (DFOV).
+    simulated_dose
+        Of the image, relative to that of the scan, which `mas` is of; None where no lower dose was simulated.
     """
 
     manufacturer: str
@@ -54,6 +56,26 @@ class Scan(Record):
     thickness_mm: Measured
     pixel_mm: Measured
     field_mm: Measured
+    simulated_dose: Measured = None
+
+
+class Simulation(Record):
+    """The parameters of a simulated lower dose, by its manifest.
+
+    Attributes
+    ----------
+    dose
+        Relative to the source's.
+    photons, photons_measured
+        Incident photons per ray of the source's scan, and whether they are those that make its measured noise.
+    seed
+        Of the noise.
+    """
+
+    dose: float
+    photons: float
+    photons_measured: bool
+    seed: int
 
 
 class Origin(Record):
@@ -67,6 +89,8 @@ class Origin(Record):
         Strength, and how it was found.
     engine, command, date, software
         Engine; command with placeholders for paths; day; versions of the software.
+    simulation
+        Of a simulated lower dose.
     """
 
     name: str
@@ -78,6 +102,7 @@ class Origin(Record):
     command: str
     date: str
     software: dict[str, str]
+    simulation: Simulation | None = None
 
 
 class ImageInfo(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ctdenoise.evaluation.document import Evaluation, ImageInfo, Physics, Scan
+from ctdenoise.evaluation.document import Evaluation, ImageInfo, Physics, Scan, Simulation
 from ctdenoise.evaluation.resampling import FEWEST_SLICES, RESAMPLES
 
 #: References, in the order in which the paragraph may need them.
@@ -21,6 +21,10 @@ _REFERENCES = {
     "similarity. IEEE Trans Image Process 2004;13(4):600–612.",
     "bootstrap": "Efron B, Tibshirani RJ. An introduction to the bootstrap. Chapman & Hall 1993.",
 }
+
+
+#: Doses that have names.
+_FRACTIONS = {"0.1": "a tenth", "0.2": "a fifth", "0.25": "a quarter", "0.5": "half", "0.75": "three quarters"}
 
 
 class _Citations:
@@ -53,7 +57,9 @@ def scan_text(scan: Scan) -> str:
     parts += [f"{scan.kvp:g} kVp"] if scan.kvp else []
     if scan.mas:
         low, high = scan.mas
-        parts.append(f"{low:g} mAs" if low == high else f"{low:g} to {high:g} mAs")
+        mas = f"{low:g} mAs" if low == high else f"{low:g} to {high:g} mAs"
+        dose = scan.simulated_dose
+        parts.append(f"{mas} of the source, {dose:.3g} of whose dose was simulated" if dose else mas)
     parts += [f"slice thickness {scan.thickness_mm:g} mm"] if scan.thickness_mm else []
     parts += [f"pixel spacing {scan.pixel_mm:.3f} mm"] if scan.pixel_mm else []
     parts += [f"reconstruction diameter (DFOV) {scan.field_mm:g} mm"] if scan.field_mm else []
@@ -76,7 +82,20 @@ def _origin(image: ImageInfo) -> str:
     text = f"was made by ctdenoise {origin.software.get('ctdenoise', '')}, {origin.name} {origin.version}".rstrip()
     text += f" (SHA-256 of the weights {origin.sha256})" if origin.sha256 else ""
     text += f", at strength {origin.strength:g}" if origin.strength is not None else ""
-    return text + (f", {origin.strength_from}." if origin.strength_from else ".")
+    text += f", {origin.strength_from}" if origin.strength_from else ""
+    return f"{text}: {simulation_text(origin.simulation)}." if origin.simulation else f"{text}."
+
+
+def simulation_text(simulation: Simulation) -> str:
+    """Return what was simulated, in words."""
+    dose = f"{simulation.dose:.3g}"
+    dose = f"{_FRACTIONS[dose]} ({dose})" if dose in _FRACTIONS else dose
+    photons = f"{simulation.photons:.3g}".replace("e+0", "e").replace("e+", "e")
+    measured = " (those that make its measured noise)" if simulation.photons_measured else ""
+    return (
+        f"{dose} of the dose of its source was simulated by noise inserted in the projections, {photons} photons per "
+        f"ray of the source's scan{measured}, seed {simulation.seed}"
+    )
 
 
 def _physics(physics: Physics, cite: _Citations) -> Iterator[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset
 
-from ctdenoise.evaluation.document import ImageInfo, Origin, Scan
+from ctdenoise.evaluation.document import ImageInfo, Origin, Scan, Simulation
 from ctdenoise.evaluation.stacks import Stack
 from ctdenoise.files import file_sha256
+from ctdenoise.inference.dose_reduction import DOSE_REDUCTION, simulated_doses
 from ctdenoise.inference.manifest import MANIFEST, Manifest, read_manifest
 from ctdenoise.io.dicom.read import read_dataset
 from ctdenoise.io.dicom.terms import is_technical
@@ -18,6 +20,7 @@ from ctdenoise.noise.measure import evenly_spread
 
 _TAGS = (
     "ConvolutionKernel",
+    "DerivationDescription",
     "Exposure",
     "ExposureTime",
     "KVP",
@@ -67,6 +70,7 @@ def image_info(stack: Stack) -> ImageInfo:
 def scan_parameters(headers: list[Dataset], pixel_mm: float | None) -> Scan:
     """Return the parameters of a scan; texts only where they consist of technical terms."""
     first = headers[0]
+    doses = simulated_doses(str(first.get("DerivationDescription") or ""))
     exposures = [mas for header in headers if (mas := _exposure_mas(header)) is not None]
     return Scan(
         manufacturer=_text(first, "Manufacturer"),
@@ -77,6 +81,7 @@ def scan_parameters(headers: list[Dataset], pixel_mm: float | None) -> Scan:
         thickness_mm=_number(first, "SliceThickness"),
         pixel_mm=pixel_mm,
         field_mm=_number(first, "ReconstructionDiameter"),
+        simulated_dose=math.prod(doses) if doses else None,
     )
 
 
@@ -94,6 +99,19 @@ def origin(manifest: Manifest) -> Origin:
         command=_command(manifest, asked),
         date=manifest.started.date().isoformat(),
         software=dict(manifest.versions),
+        simulation=_simulation(manifest, asked),
+    )
+
+
+def _simulation(manifest: Manifest, asked: dict[str, Any]) -> Simulation | None:
+    parameters = manifest.operation.parameters
+    if manifest.operation.name != DOSE_REDUCTION:
+        return None
+    return Simulation(
+        dose=parameters["dose"],
+        photons=parameters["scan"]["photons"],
+        photons_measured=asked.get("photons") is None,
+        seed=parameters["seed"],
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ctdenoise.evaluation.document import Comparison, Evaluation, Fidelity
 from ctdenoise.evaluation.figures import RESIDUAL_HU, svg_url
 from ctdenoise.evaluation.html import render_page
-from ctdenoise.evaluation.methods_text import methods, scan_text
+from ctdenoise.evaluation.methods_text import methods, scan_text, simulation_text
 from ctdenoise.evaluation.metrics import METRICS
 from ctdenoise.evaluation.pairing import AlignedStacks
 from ctdenoise.evaluation.report_curves import curve_drawings, image_colours, spectrum_drawing
@@ -68,7 +68,7 @@ def write_report(evaluation: Evaluation, aligned: AlignedStacks, path: Path, *, 
     page = render_page(
         "ctdenoise.evaluation",
         "report.html",
-        filters={"number": number, "svg_url": svg_url, "scan_text": scan_text},
+        filters={"number": number, "svg_url": svg_url, "scan_text": scan_text, "simulation_text": simulation_text},
         document=evaluation,
         physics=physics,
         tables=list(fidelity_tables(evaluation)),

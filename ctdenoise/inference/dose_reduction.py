@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +23,10 @@ from ctdenoise.noise.matching import match_scan
 from ctdenoise.provenance import Provenance
 from ctdenoise.version import __version__
 
-_NAME = "low-dose simulation"
+#: Name of the operation.
+DOSE_REDUCTION = "low-dose simulation"
+#: How its description begins.
+_INSERTED = "Noise of {dose} of the dose inserted in projections"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +137,7 @@ class DoseReduction:
         cutoff = f" cut off at {kernel.cutoff_per_mm:g} cycles/mm" if kernel.cutoff_per_mm else ""
         scan = asdict(self.scan)
         return Provenance(
-            name=_NAME,
+            name=DOSE_REDUCTION,
             version=__version__,
             parameters={
                 "dose": self.dose,
@@ -148,7 +152,7 @@ class DoseReduction:
             },
             label=f"{self.dose:.3g} of the dose simulated",
             description=(
-                f"Noise of {self.dose:.3g} of the dose inserted in projections (parallel beam, "
+                f"{_INSERTED.format(dose=f'{self.dose:.3g}')} (parallel beam, "
                 f"{self.scan.photons:.3g} photons{current}, electronic noise {self.scan.electronic:g}, "
                 f"kernel {kernel.window}{cutoff}, seed {self.seed})"
             ),
@@ -189,6 +193,11 @@ class DoseReduction:
         noise = dose_noise(hu, pixel_mm=_pixel_spacing(info), dose=self.dose, scan=scan, rng=rng)
         noisy: NDArray[np.float32] = hu + noise
         return noisy
+
+
+def simulated_doses(derivation: str) -> list[float]:
+    """Return the doses that a DICOM Derivation Description says were simulated, relative to that before each."""
+    return [float(dose) for dose in re.findall(_INSERTED.format(dose=r"(\d*\.?\d+(?:e-\d+)?)"), derivation)]
 
 
 def _pixel_spacing(info: SliceInfo) -> float:

@@ -148,7 +148,7 @@ def test_results_are_json_a_table_and_a_page_that_needs_nothing(document, stacks
 KEYS = {
     "": "schema version protocol mask images slices warnings fidelity comparisons physics command date software",
     "images.noisy": "kind slices description series scan origin",
-    "images.noisy.scan": "manufacturer model kernel kvp mas thickness_mm pixel_mm field_mm",
+    "images.noisy.scan": "manufacturer model kernel kvp mas thickness_mm pixel_mm field_mm simulated_dose",
     "fidelity.0": "image window low high how metric unit slices mean sd ci95 values",
     "comparisons.0": "a b window metric slices median_difference p",
     "physics": "slices regions arcs measured_where regions_found_in pixel_mm frequency_unit task inserts images "

@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ctdenoise.evaluation.document import Evaluation, ImageInfo, Physics, Scan, Simulation
+from ctdenoise.evaluation.protocols import ProtocolName
+from ctdenoise.evaluation.references import Citations
 from ctdenoise.evaluation.resampling import FEWEST_SLICES, RESAMPLES
+from ctdenoise.evaluation.statistics import MEAN_RESAMPLES
 
-#: References, in the order in which the paragraph may need them.
-_REFERENCES = {
-    "tg233": "Samei E, Bakalyar D, Boedeker KL, et al. Performance evaluation of computed tomography systems: "
-    "summary of AAPM Task Group 233. Med Phys 2019;46(11):e735–e756.",
-    "icru87": "ICRU Report 87: Radiation dose and image-quality assessment in computed tomography. J ICRU 2012;12(1).",
-    "richard": "Richard S, Husarik DB, Yadava G, Murphy SN, Samei E. Towards task-based assessment of CT performance: "
-    "system and object MTF across different reconstruction algorithms. Med Phys 2012;39(7):4115–4122.",
-    "sanders": "Sanders J, Hurwitz L, Samei E. Patient-specific quantification of image quality: an automated "
-    "method for measuring spatial resolution in clinical CT images. Med Phys 2016;43(10):5330–5338.",
-    "buades": "Buades A, Coll B, Morel JM. A non-local algorithm for image denoising. CVPR 2005:60–65.",
-    "ssim": "Wang Z, Bovik AC, Sheikh HR, Simoncelli EP. Image quality assessment: from error visibility to structural "
-    "similarity. IEEE Trans Image Process 2004;13(4):600–612.",
-    "bootstrap": "Efron B, Tibshirani RJ. An introduction to the bootstrap. Chapman & Hall 1993.",
+#: Metrics that have a reference of their own.
+_CITED_METRICS = ("ssim", "vif", "gmsd", "lpips")
+#: Whose protocols are followed, and their references.
+_PROTOCOLS: Mapping[str, tuple[str, str]] = {
+    ProtocolName.REDCNN: ("the PyTorch implementation of RED-CNN", "redcnn"),
+    ProtocolName.LDCT_BENCHMARK: ("the low-dose CT benchmark", "ldct-benchmark"),
+    ProtocolName.PAPER: ("the code of Transfer CLIP", "clip"),
 }
-
-
 #: Doses that have names.
 _FRACTIONS = {"0.1": "a tenth", "0.2": "a fifth", "0.25": "a quarter", "0.5": "half", "0.75": "three quarters"}
 
 
-class _Citations:
-    """Numbers references in the order of their first use."""
-
-    def __init__(self) -> None:
-        self.used: list[str] = []
-
-    def __call__(self, *keys: str) -> str:
-        self.used += [key for key in keys if key not in self.used]
-        return "[" + ", ".join(str(self.used.index(key) + 1) for key in keys) + "]"
-
-
 def methods(evaluation: Evaluation) -> tuple[str, list[str]]:
     """Return the paragraph and the references that it cites."""
-    cite = _Citations()
-    sentences = [*_images(evaluation)]
+    cite = Citations()
+    sentences = [*_images(evaluation, cite)]
     if evaluation.physics:
         sentences += _physics(evaluation.physics, cite)
     sentences += _controls(evaluation, cite)
     if evaluation.fidelity:
         sentences += _fidelity(evaluation, cite)
-    return " ".join(sentences), [_REFERENCES[key] for key in cite.used]
+    return " ".join(sentences), cite.texts(evaluation.version)
 
 
 def scan_text(scan: Scan) -> str:
@@ -66,20 +50,25 @@ def scan_text(scan: Scan) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _images(evaluation: Evaluation) -> Iterator[str]:
+def _images(evaluation: Evaluation, cite: Citations) -> Iterator[str]:
     count = len(evaluation.slices)
     scans = list(dict.fromkeys(scan_text(image.scan) for image in evaluation.images.values() if image.scan))
     described = f" ({'; '.join(filter(None, scans))})" if any(scans) else ""
-    yield f"{count} {'slice was' if count == 1 else 'slices were'} evaluated{described}."
+    yield (
+        f"{count} {'slice was' if count == 1 else 'slices were'} evaluated{described} "
+        f"with ctdenoise {evaluation.version} {cite('ctdenoise')}."
+    )
     for name, image in evaluation.images.items():
         if image.origin:
-            yield f"“{name}” {_origin(image)}"
+            yield f"“{name}” {_origin(image, cite)}"
 
 
-def _origin(image: ImageInfo) -> str:
+def _origin(image: ImageInfo, cite: Citations) -> str:
     origin = image.origin
     assert origin
     text = f"was made by ctdenoise {origin.software.get('ctdenoise', '')}, {origin.name} {origin.version}".rstrip()
+    # Whatever has a strength is denoising, by the method of the paper.
+    text += f" {cite('clip')}" if origin.strength is not None else ""
     text += f" (SHA-256 of the weights {origin.sha256})" if origin.sha256 else ""
     text += f", at strength {origin.strength:g}" if origin.strength is not None else ""
     text += f", {origin.strength_from}" if origin.strength_from else ""
@@ -98,7 +87,7 @@ def simulation_text(simulation: Simulation) -> str:
     )
 
 
-def _physics(physics: Physics, cite: _Citations) -> Iterator[str]:
+def _physics(physics: Physics, cite: Citations) -> Iterator[str]:
     if physics.regions and any(image.noise for image in physics.images.values()):
         yield (
             f"Noise standard deviation and noise power spectrum (NPS) were measured in {physics.regions} regions of "
@@ -119,10 +108,13 @@ def _physics(physics: Physics, cite: _Citations) -> Iterator[str]:
             f"{physics.task.contrast_hu:g} HU contrast {cite('tg233')}."
         )
     units = "slices" if physics.slices >= FEWEST_SLICES else "regions and pieces of skin"
-    yield f"Intervals are percentile bootstrap 95 % intervals ({RESAMPLES} resamples of {units}) {cite('bootstrap')}."
+    yield (
+        f"Intervals of these are percentile bootstrap 95 % intervals ({RESAMPLES} resamples of {units}) "
+        f"{cite('bootstrap')}."
+    )
 
 
-def _controls(evaluation: Evaluation, cite: _Citations) -> Iterator[str]:
+def _controls(evaluation: Evaluation, cite: Citations) -> Iterator[str]:
     controls = [image.description for image in evaluation.images.values() if image.kind == "control"]
     if controls:
         yield (
@@ -131,11 +123,25 @@ def _controls(evaluation: Evaluation, cite: _Citations) -> Iterator[str]:
         )
 
 
-def _fidelity(evaluation: Evaluation, cite: _Citations) -> Iterator[str]:
+def _fidelity(evaluation: Evaluation, cite: Citations) -> Iterator[str]:
     windows = dict.fromkeys((entry.window, entry.how) for entry in evaluation.fidelity)
     ranges = "; ".join(f"{window}: {how}" for window, how in windows)
-    ssim = f" {cite('ssim')}" if any(entry.metric == "ssim" for entry in evaluation.fidelity) else ""
+    metrics = dict.fromkeys(entry.metric for entry in evaluation.fidelity)
+    named = ", ".join(f"{one.upper()} {cite(one)}" if one in _CITED_METRICS else one.upper() for one in metrics)
     yield (
-        f"Metrics against the reference were computed slice by slice{ssim} ({ranges}; pixels: "
+        f"{named} against the reference were computed slice by slice ({ranges}; pixels: "
         f"{'all' if evaluation.mask == 'none' else evaluation.mask}) and averaged."
     )
+    if evaluation.protocol in _PROTOCOLS:
+        whose, key = _PROTOCOLS[evaluation.protocol]
+        yield f"The protocol is “{evaluation.protocol}”, that of {whose} {cite(key)}."
+    unit = "slices" if evaluation.physics else "images"
+    yield (
+        f"Intervals of means are percentile bootstrap 95 % intervals ({MEAN_RESAMPLES:,} resamples of {unit}) "
+        f"{cite('bootstrap')}."
+    )
+    if evaluation.comparisons:
+        yield (
+            f"Images were compared in pairs by Wilcoxon's signed-rank test over {unit} {cite('wilcoxon')}, two-sided "
+            "and not corrected for the number of tests."
+        )

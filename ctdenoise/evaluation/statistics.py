@@ -12,7 +12,8 @@ from scipy.stats import bootstrap, wilcoxon
 
 from ctdenoise.evaluation.document import Comparison, Fidelity
 
-_RESAMPLES = 2000
+#: Resamples of the slices for the interval of a mean.
+MEAN_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def summarise(values: Sequence[float]) -> Summary:
     if sample.size == 1:
         return Summary(len(values), mean)
     interval = bootstrap(
-        (sample,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+        (sample,), np.mean, n_resamples=MEAN_RESAMPLES, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
     return Summary(len(values), mean, float(sample.std(ddof=1)), (float(interval.low), float(interval.high)))
 

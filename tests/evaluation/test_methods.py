@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ctdenoise.evaluation.evaluate import evaluate
 from ctdenoise.evaluation.methods_text import methods
 from ctdenoise.evaluation.pairing import align
-from ctdenoise.evaluation.protocols import Measurement
+from ctdenoise.evaluation.protocols import PROTOCOLS, Measurement
 from ctdenoise.evaluation.report import write_report
 from ctdenoise.evaluation.stacks import open_stack
 from ctdenoise.evaluation.windows import WINDOWS
@@ -53,3 +55,36 @@ def test_a_simulated_dose_is_told_and_the_exposure_is_that_of_the_source(aligned
     assert text.count("100 mAs,") == 1
     write_report(document, aligned, tmp_path / "report.html")
     assert simulated.replace("'", "&#39;") in (tmp_path / "report.html").read_text()
+
+
+def test_each_kind_of_interval_and_the_tests_are_named(document):
+    text, references = methods(document)
+    assert "Intervals of these are percentile bootstrap 95 % intervals (400 resamples of " in text
+    assert "PSNR, SSIM [" in text
+    assert "Intervals of means are percentile bootstrap 95 % intervals (2,000 resamples of slices)" in text
+    assert "Wilcoxon's signed-rank test over slices" in text
+    assert "protocol" not in text
+    for cited in ("Wilcoxon F.", "Efron B", "Wang Z", "Transfer CLIP", "ctdenoise developers"):
+        assert sum(cited in one for one in references) == 1
+    assert sum(document.version in one for one in references) == 1
+    assert not any("Sheikh HR, Bovik AC. Image information" in one for one in references)  # VIF was not measured
+
+
+@pytest.mark.parametrize(
+    ("protocol", "whose", "published"),
+    [
+        ("redcnn", "RED-CNN", "residual encoder-decoder"),
+        ("ldct-benchmark", "low-dose CT benchmark", "Benchmarking deep learning-based"),
+        ("paper", "Transfer CLIP", "arXiv:2403.15132"),
+    ],
+)
+def test_a_protocol_and_its_publication_are_named(document, protocol, whose, published):
+    text, references = methods(document.model_copy(update={"protocol": protocol}))
+    found = re.search(rf"The protocol is “{protocol}”, that of .*?{whose} \[(\d+)\]\.", text)
+    assert published in references[int(found[1]) - 1]
+
+
+def test_every_protocol_has_a_publication(document):
+    without = methods(document)[0]
+    for protocol in PROTOCOLS:
+        assert len(methods(document.model_copy(update={"protocol": protocol}))[0]) > len(without)

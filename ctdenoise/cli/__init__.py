@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ctdenoise.cli import (
     audit,
@@ -29,7 +30,31 @@ from ctdenoise.cli.process import silence_pydicom
 from ctdenoise.errors import InputError
 from ctdenoise.version import __version__
 
+
+class _Commands(TyperGroup):
+    """The commands, with usage errors in plain words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse and call."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if hasattr(error, "message"):  # a usage error, whose class typer does not export
+                error.message = _plain(str(error.message), getattr(error, "ctx", None))
+            raise
+
+
+def _plain(message: str, context: typer.Context | None) -> str:
+    """Return what typer says of wrong usage, without pydantic's prefix, and with what is expected."""
+    if message.startswith("Got unexpected extra argument") and context:
+        inputs = [p.metavar for p in context.command.params if p.param_type_name == "argument"]
+        if inputs == ["INPUT"]:
+            return f"{message}: expected one INPUT; give the folder that holds all, or start the command for each"
+    return message.removeprefix("Value error, ")
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Denoise CT series: DICOM in, derived DICOM out. Not for diagnostic use.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

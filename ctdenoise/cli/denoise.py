@@ -41,7 +41,8 @@ def run(
         Path | None,
         typer.Argument(
             metavar="INPUT",
-            help="DICOM file, folder, zip or DICOMDIR; NIfTI, NRRD or MetaImage volume; photographs.",
+            help="DICOM file, folder, zip or DICOMDIR; NIfTI, NRRD or MetaImage volume; photographs. "
+            "Needed unless --from is given.",
         ),
     ] = None,
     model: ModelOption = "ct-lowdose",

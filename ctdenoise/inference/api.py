@@ -20,7 +20,7 @@ from ctdenoise.inference.run import carry_out, failed_alone
 from ctdenoise.io.dicom import Series, discover
 from ctdenoise.io.dicom.archive import opened
 from ctdenoise.io.dicom.cautions import finished_here
-from ctdenoise.io.dicom.discover import Skipped, input_tree
+from ctdenoise.io.dicom.discover import Examined, Skipped, examine, input_tree
 from ctdenoise.io.images import find_images, is_image
 from ctdenoise.io.volumes import find_volumes, is_volume
 from ctdenoise.models.zoo import DEFAULT_MODEL
@@ -64,7 +64,7 @@ def denoise(
     source, output, options = Path(source), Path(output), options or RunOptions()
     denoiser = model if isinstance(model, Denoiser) else Denoiser.from_pretrained(model)
     if denoiser.hu_range is None or (is_image(source) and source.is_file()):
-        require_model_for(denoiser, photographs=True)
+        require_model_for(denoiser, photographs=True, source=source)
         strength = 1.0 if options.strength is None else options.strength
         return _Job(DenoisingRequest(denoiser, strength), source, output, options, progress, on_result).photographs()
     request = DenoisingRequest(denoiser, options.strength)
@@ -109,12 +109,26 @@ class _Job:
         self._results: list[SeriesResult] = []
         self._skipped: list[Skipped] = []
         require_outside(self.output, [input_tree(self.source)])
+        if self.output.exists() and not self.output.is_dir():
+            raise InputError(
+                "expected a folder for the results, found a file",
+                path=self.output,
+                hint="choose another name",
+                see=Help.CANNOT_WRITE,
+            )
 
     def photographs(self) -> RunResult:
         """Process an image, or all images in a folder."""
         files = [self.source]
         if self.source.is_dir():
             files = find_images(self.source)
+        if not (files and is_image(files[0])) and _holds_ct(self.source):
+            raise InputError(
+                "expected photographs, which this model is for, found CT",
+                path=self.source,
+                hint="name a model for CT, as --model ct-lowdose",
+                see=Help.OTHER_KIND_OF_MODEL,
+            )
         if not files:
             raise InputError("expected PNG, TIFF, JPEG or BMP images, found none", path=self.source)
         return self._files(files, PhotographRun)
@@ -196,6 +210,14 @@ class _Job:
         self._results.append(result)
         if self.on_result:
             self._skipped += self.on_result(result, source, self.source)
+
+
+def _holds_ct(source: Path) -> bool:
+    """Whether a path is or holds a CT slice or a volume; nothing is read after the first."""
+    if is_volume(source) or (source.is_dir() and find_volumes(source)):
+        return True
+    with opened(input_tree(source)) as tree:
+        return any(isinstance(examine(path, ""), Examined) for path in tree.files() if isinstance(path, Path))
 
 
 def _nothing_to_do(

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -153,17 +154,19 @@ def model_entry(denoiser: Denoiser) -> dict[str, str]:
     return {key: value for key, value in entry.items() if value is not None}
 
 
-def require_model_for(denoiser: Denoiser, *, photographs: bool) -> None:
+def require_model_for(denoiser: Denoiser, *, photographs: bool, source: Path | None = None) -> None:
     """Raise InputError unless the model is for photographs, or for CT, as needed."""
     if photographs and denoiser.hu_range is not None:
         raise InputError(
             "expected a model for photographs, found one for CT",
-            hint="name another with --model; see models list",
+            path=source,
+            hint="name one, as --model natural-lite; ctdenoise models list has all",
             see=Help.OTHER_KIND_OF_MODEL,
         )
     if not photographs and denoiser.hu_range is None:
         raise InputError(
             "expected a model for CT, found one for photographs",
-            hint="name another with --model; see models list",
+            path=source,
+            hint="name one, as --model ct-lowdose; ctdenoise models list has all",
             see=Help.OTHER_KIND_OF_MODEL,
         )

@@ -59,7 +59,7 @@ class DoseReductionRequest:
 
     def __post_init__(self) -> None:
         if not 0 < self.dose < 1:
-            raise ValueError(f"dose: expected a value above 0 and below 1, found {self.dose}")
+            raise ValueError(f"dose: expected a value above 0 and below 1, found {self.dose:g}; for 25 % give 0.25")
         # 1 and 1.0 are one request: as JSON they differ.
         for name in ("dose", "photons", "electronic"):
             value = getattr(self, name)

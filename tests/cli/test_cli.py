@@ -99,7 +99,11 @@ def test_a_broken_slice_costs_exit_code_1_and_nothing_else(call, tmp_path, model
         (lambda p: (p / "in").mkdir(), 1, "expected DICOM files, found an empty folder"),
         (lambda p: (p / "in").write_text("hello"), 1, "not a DICOM file"),
         (lambda p: None, 1, "found nothing there"),
-        (lambda p: (make_series(p / "in"), (p / "out").write_text("in the way")), 1, "cannot be written"),
+        (
+            lambda p: (make_series(p / "in"), (p / "out").write_text("in the way")),
+            1,
+            "expected a folder for the results",
+        ),
     ],
     ids=["empty folder", "text file", "absent", "output is a file"],
 )
@@ -209,8 +213,12 @@ def test_simulate_writes_a_derived_series_of_lower_dose(call, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--dose", "1.5"], "dose: expected a value above 0 and below 1, found 1.5"),
-        (["--dose", "0.5", "--kernel", "B30f"], "'B30f' is not one of 'ramp', 'shepp-logan'"),
+        (["--dose", "25"], "dose: expected a value above 0 and below 1, found 25; for 25 % give 0.25"),
+        (["--dose", "0.5", "other"], "(other): expected one INPUT"),
+        (
+            ["--dose", "0.5", "--kernel", "B30f"],
+            "Invalid value for '--kernel': 'B30f' is not one of 'ramp', 'shepp-logan'",
+        ),
         (["--dose", "0.5", "--photons", "-3"], "--photons: expected a positive number, found -3"),
         ([], "Missing option '--dose'"),
     ],

@@ -13,7 +13,7 @@ from ctdenoise.errors import InputError
 from ctdenoise.inference import Denoiser, RunOptions, RunResult, apply_operation, denoise
 from ctdenoise.inference.dose_reduction import DoseReductionRequest
 from ctdenoise.noise.lowdose import KERNELS, Kernel
-from tests.conftest import Halve
+from tests.conftest import Halve, make_series
 
 
 def run(denoiser: Denoiser, source: Path, output: Path, *, strength: float = 1.0, **options: Any) -> RunResult:
@@ -137,13 +137,17 @@ def test_a_folder_of_photographs_keeps_its_folders_and_names_what_failed(tmp_pat
 
 def test_models_of_ct_and_of_photographs_do_not_mix(tmp_path, identity):
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "x.png")
-    with pytest.raises(InputError, match="expected a model for photographs, found one for CT"):
+    with pytest.raises(InputError, match=r"x\.png: expected a model for photographs, found one for CT; name one"):
         run(identity, tmp_path / "x.png", tmp_path / "out")
     with pytest.raises(InputError, match="expected a model for CT, found one for photographs"):
         photographs()(np.zeros((20, 20)))
     (tmp_path / "dicom").mkdir()
     with pytest.raises(InputError, match="expected PNG, TIFF, JPEG or BMP images, found none"):
         run(photographs(), tmp_path / "dicom", tmp_path / "out")
+    slice_file = make_series(tmp_path / "dicom", slices=1) / "IMG001"
+    for source in (tmp_path / "dicom", slice_file):
+        with pytest.raises(InputError, match="expected photographs, which this model is for, found CT"):
+            run(photographs(), source, tmp_path / "out")
 
 
 def test_grey_and_colour_go_through_networks_of_either():

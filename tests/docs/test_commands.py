@@ -90,10 +90,9 @@ def run_page(page: str, folder: Path, data: Path, *, only: str = "") -> int:
     shutil.copytree(data, folder, dirs_exist_ok=True)
     programs = folder / ".venv" / "bin"
     programs.mkdir(parents=True)
-    for name, module in (("ctdenoise", "ctdenoise"), ("pytest", "pytest")):
-        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} -W ignore -m {module} "$@"\n')
+    for name, options in (("ctdenoise", "-W ignore -m ctdenoise"), ("pytest", "-m pytest"), ("python", "")):
+        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {options} "$@"\n')
         (programs / name).chmod(0o755)
-    (programs / "python").symlink_to(sys.executable)
     count = 0
     for command in dict.fromkeys(commands(page)):
         if reason_not_to_run(page, command) or only not in command:

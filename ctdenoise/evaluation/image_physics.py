@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from ctdenoise.evaluation import resolution
 from ctdenoise.evaluation.detectability import Observer
 from ctdenoise.evaluation.document import ImagePhysics, NoiseSpectrum, TransferFunction
-from ctdenoise.evaluation.resampling import Resampling, interval, weighted_mean
+from ctdenoise.evaluation.resampling import Interval, Resampling, interval, weighted_mean
 from ctdenoise.evaluation.resolution import Arc, Curve, EdgeProfiles, falling_frequency
 from ctdenoise.evaluation.tissues import TissueMeans, insert_contrast
 from ctdenoise.noise.measure import MIN_REGIONS, REGION_SIZE, Noise, Region, mean_noise, radial_mean, region_power
@@ -164,17 +163,25 @@ def _mean_curve(curves: Sequence[Curve]) -> Curve:
 
 
 def _transfer(at: str, curves: Sequence[Curve]) -> TransferFunction:
-    half, tenth = (partial(falling_frequency, level=level) for level in (0.5, 0.1))
     finite = [curve for curve in curves if np.isfinite(curve[1]).all()]
+    (half, half_ci95), (tenth, tenth_ci95) = (_falling(curves[0], finite, level) for level in (0.5, 0.1))
     return TransferFunction(
         at="inserts" if at == "inserts" else "skin",
         frequency=curves[0][0].tolist(),
         ttf=curves[0][1].tolist(),
-        ttf50=half(*curves[0]),
-        ttf10=tenth(*curves[0]),
-        ttf50_ci95=interval(half(*curve) for curve in finite),
-        ttf10_ci95=interval(tenth(*curve) for curve in finite),
+        ttf50=half,
+        ttf10=tenth,
+        ttf50_ci95=half_ci95,
+        ttf10_ci95=tenth_ci95,
     )
+
+
+def _falling(curve: Curve, curves: Sequence[Curve], level: float) -> tuple[float, Interval | None]:
+    """Return where a TTF falls to a level, and the interval; none at the Nyquist frequency, which measures nothing."""
+    found = falling_frequency(*curve, level=level)
+    if found == curve[0][-1]:
+        return found, None
+    return found, interval(falling_frequency(*one, level=level) for one in curves)
 
 
 def _d_primes(places: Places, noises: _Noises, curves: Sequence[Curve]) -> list[float]:

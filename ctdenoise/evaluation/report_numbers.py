@@ -26,16 +26,20 @@ class Quantity:
         None where it was not measured, or cannot be resampled.
     signed
         Whether a plus is printed.
+    at_least
+        Whether the value is the limit of what the pixels can show, and the quantity that or more.
     """
 
     value: float | None
     interval: Interval = None
     signed: bool = False
+    at_least: bool = False
 
     @property
     def text(self) -> str:
         """The value, to the digits that the interval allows; to three significant digits without one."""
-        return self._number(self.value)
+        text = self._number(self.value)
+        return f"≥ {text} (pixel limit)" if self.at_least else text
 
     @property
     def range(self) -> str:
@@ -118,7 +122,9 @@ def _physics_row(image: ImagePhysics) -> list[Quantity]:
             Quantity(noise.peak_frequency, noise.peak_ci95),
             Quantity(noise.mean_frequency, noise.mean_ci95),
         ]
-    row += [Quantity(ttf.ttf50, ttf.ttf50_ci95), Quantity(ttf.ttf10, ttf.ttf10_ci95)] if ttf else [Quantity(None)] * 2
+    falls = ((ttf.ttf50, ttf.ttf50_ci95), (ttf.ttf10, ttf.ttf10_ci95)) if ttf else ()
+    row += [Quantity(at, ci95, at_least=ttf is not None and at == ttf.frequency[-1]) for at, ci95 in falls]
+    row += [] if falls else [Quantity(None)] * 2
     row += [Quantity(image.d_prime, image.d_prime_ci95), Quantity(image.cnr_soft_tissue_fat, image.cnr_ci95)]
     for insert in image.inserts:
         row += [Quantity(insert.contrast_hu, insert.contrast_ci95), Quantity(insert.cnr, insert.cnr_ci95)]

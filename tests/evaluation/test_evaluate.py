@@ -98,6 +98,11 @@ def test_physics_finds_noise_resolution_bias_and_what_was_removed(document):
     assert np.hypot(9, phantom) == pytest.approx(images["shifted"].noise.std_hu, rel=0.05)
     assert images["blurred"].noise.mean_frequency < images["noisy"].noise.mean_frequency
     assert images["blurred"].ttf.ttf50 < 0.7 * images["noisy"].ttf.ttf50
+    # A thorax as sharp as its pixels keeps contrast up to the Nyquist frequency, where nothing is measured.
+    sharp, soft = images["reference"].ttf, images["blurred"].ttf
+    assert (sharp.ttf10, sharp.ttf10_ci95) == (sharp.frequency[-1], None)
+    assert soft.ttf10 < soft.frequency[-1]
+    assert soft.ttf10_ci95 is not None
     assert images["shifted"].d_prime > 1.5 * images["noisy"].d_prime
     assert images["shifted"].tissues["soft tissue"].bias_hu == pytest.approx(5, abs=0.3)
     assert abs(images["noisy"].tissues["soft tissue"].bias_hu) < 0.5

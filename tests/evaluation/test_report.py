@@ -124,6 +124,7 @@ def test_pictures_show_where_the_crop_and_the_regions_are_and_how_long_10_mm_is(
         (Quantity(-2.5, (-2.62, -2.38), signed=True), ("−2.50", "−2.62 … −2.38")),
         (Quantity(1234.5), ("1234", "")),
         (Quantity(None), ("–", "")),
+        (Quantity(0.77273, at_least=True), ("≥ 0.773 (pixel limit)", "")),
     ],
 )
 def test_values_have_the_digits_that_their_interval_allows(quantity, expected):

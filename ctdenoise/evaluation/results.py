@@ -16,7 +16,7 @@ from ctdenoise.files import write_whole
 
 
 def write_results(evaluation: Evaluation, aligned: AlignedStacks, folder: Path) -> None:
-    """Write ``metrics.json``, ``metrics.csv`` (a line for each value) and ``report.html``.
+    """Write ``metrics.json``, ``metrics.csv`` (a line for each fidelity value) and ``report.html``.
 
     Raises
     ------

@@ -79,5 +79,5 @@ class RunOptions:
 
 def check_strength(strength: float | None) -> None:
     """Raise ValueError unless it is None, for automatic, or 0 ≤ strength ≤ 1."""
-    if strength is not None and not 0 <= strength <= 1:
-        raise ValueError(f"strength: expected a value from 0 to 1, found {strength}")
+    if strength is not None and (isinstance(strength, str) or not 0 <= strength <= 1):
+        raise ValueError(f"strength: expected a value from 0 to 1, or None for automatic, found {strength}")

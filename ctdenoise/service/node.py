@@ -74,7 +74,8 @@ class Node:
         self._not_before = 0.0
         self._turned = clock()
         self.spool.acquire()
-        self.spool.recover()
+        for entry in self.spool.recover():
+            self.events.note("resumed", series=entry.key)
 
     def serve(self, stop: Callable[[], bool]) -> None:
         """Serve until asked to stop; then finish the slice and the image that are under way.

@@ -80,12 +80,11 @@ class Spool:
         """Let another process serve the spool."""
         self._process.release()
 
-    def recover(self) -> None:
-        """Bring what a process that died left into order."""
+    def recover(self) -> list[Entry]:
+        """Bring what a process that died left into order, and return the series that it had in work."""
         for left in self.partial.iterdir():
             _remove(left)
-        for entry in self.entries(State.WORKING):
-            self.move(entry, State.READY)
+        return [self.move(entry, State.READY) for entry in self.entries(State.WORKING)]
 
     def entries(self, state: State) -> list[Entry]:
         """Return the series in a state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from ctdenoise.errors import InputError
@@ -23,7 +24,9 @@ def resource(kind: str, name: str) -> Path:
         If there is no such folder.
     """
     if name not in names(kind):
-        raise InputError(f"{kind}: expected one of {', '.join(names(kind))}, found {name}")
+        meant = get_close_matches(name, names(kind), 1)
+        hint = f"did you mean {meant[0]}?" if meant else None
+        raise InputError(f"{kind}: expected one of {', '.join(names(kind))}, found {name}", hint=hint)
     return _root(kind) / name
 
 

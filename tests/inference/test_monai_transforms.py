@@ -104,6 +104,8 @@ def test_what_cannot_be_denoised_is_refused(smoothing):
         Denoise("natural-gaussian")
     with pytest.raises(ValueError, match="strength"):
         Denoise(smoothing, strength=2)
+    with pytest.raises(ValueError, match="from 0 to 1, or None for automatic, found auto"):
+        Denoised("image", smoothing, strength="auto")
 
 
 def test_transforms_can_be_sent_to_the_workers_of_a_data_loader(smoothing):

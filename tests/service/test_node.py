@@ -424,3 +424,16 @@ def test_serving_answers_and_stops(begin, tmp_path):
         stop.set()
         thread.join(60)
     assert not thread.is_alive()
+
+
+def test_a_restart_names_the_series_that_was_in_work(begin, tmp_path):
+    killed = begin()
+    killed.send(make_series(tmp_path / "source", slices=1))
+    spool = killed.node.spool
+    spool.move(spool.entries(State.INCOMING)[0], State.WORKING)
+    killed.end()
+    again = begin()
+    assert again.node.events.counts()["resumed"] == 1
+    assert again.states() == {"ready": 1}
+    again.end()
+    assert "resumed" not in begin().node.events.counts(), "it was not in work"

@@ -319,6 +319,8 @@ def test_a_bundle_is_not_written_over_another_or_with_a_model_of_another_kind(tm
     (tmp_path / "there" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="expected a new or empty folder"):
         write_bundle("ct_lowdose", tmp_path / "there")
+    with pytest.raises(InputError, match=r"found ct-lowdose; did you mean ct_lowdose\?"):
+        write_bundle("ct-lowdose", tmp_path / "other")
     with pytest.raises(InputError, match="expected a model for CT, found one for photographs"):
         write_bundle("ct_lowdose", tmp_path / "new", model="natural-gaussian")
     assert not (tmp_path / "new").exists()

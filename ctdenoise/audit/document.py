@@ -85,9 +85,12 @@ class SliceAudit(Record):
 
 
 class NoiseInfo(Record):
-    """The noise of the source that everything is judged against."""
+    """The noise of the source that everything is judged against, and what is left of it."""
 
-    std_hu: float
+    std_hu: float = Field(description="Standard deviation in uniform soft tissue of the source.")
+    derived_std_hu: float | None = Field(
+        default=None, description="The same in the derived series; null where there are too few uniform regions."
+    )
     mean_frequency_per_mm: float
     spectrum_measured: bool = Field(description="False where there are too few uniform regions.")
 

@@ -131,7 +131,8 @@ def _with_recommendation(result: Audit, aligned: AlignedStacks, noise: SeriesNoi
         labels = [result.slices[i].label for i in chosen_indices(result.slices)]
         images = [(label, aligned.read(indices[label])) for label in labels]
         slices = [(label, image[SOURCE], image[DERIVED]) for label, image in images]
-        result = result.model_copy(update={"recommendation": recommend(slices, noise, strength=strength)})
+        found = recommend(slices, noise, strength=strength, passed=result.verdict == "pass")
+        result = result.model_copy(update={"recommendation": found})
     return result.model_copy(update={"paragraph": paragraph(result)})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates, percentile_filter, zoom
 
-from ctdenoise.noise.measure import MIN_REGIONS, REGION_SIZE, measure_noise, uniform_regions
+from ctdenoise.noise.measure import MIN_REGIONS, REGION_SIZE, Region, measure_noise, uniform_regions
 from ctdenoise.noise.soft_tissue import measure_soft_tissue_noise
 
 Image = NDArray[np.float32]
@@ -85,7 +85,21 @@ class NoiseModel:
         return float(np.median(_block_noise(field, self.pixel_mm)))
 
 
-def measure_noise_model(slices: Sequence[Image], pixel_mm: float) -> NoiseModel:
+def noise_regions(slices: Sequence[Image]) -> list[Region]:
+    """Find the regions that noise is measured in; fewer than 6 are too few to measure it."""
+    return uniform_regions([_clean(image) for image in slices])
+
+
+def noise_in(slices: Sequence[Image], regions: Sequence[Region], pixel_mm: float) -> float | None:
+    """Return the standard deviation of the noise in regions, HU; None where there are too few."""
+    if len(regions) < MIN_REGIONS:
+        return None
+    return measure_noise([_clean(image) for image in slices], regions, pixel_mm).std
+
+
+def measure_noise_model(
+    slices: Sequence[Image], pixel_mm: float, regions: Sequence[Region] | None = None
+) -> NoiseModel:
     """Measure the noise of a series in some of its slices.
 
     Parameters
@@ -94,9 +108,11 @@ def measure_noise_model(slices: Sequence[Image], pixel_mm: float) -> NoiseModel:
         ``[H, W]`` HU each.
     pixel_mm
         Pixel spacing.
+    regions
+        Of :func:`noise_regions`; None finds them.
     """
     clean = [_clean(image) for image in slices]
-    regions = uniform_regions(clean)
+    regions = noise_regions(slices) if regions is None else regions
     if len(regions) >= MIN_REGIONS:
         noise = measure_noise(clean, regions, pixel_mm)
         if noise.std > 0:

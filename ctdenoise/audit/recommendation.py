@@ -22,7 +22,11 @@ _SPREAD, _WORST = 4, 3
 
 
 def recommend(
-    slices: Sequence[tuple[str, Image, Image]], noise: SeriesNoise, *, strength: float | None = 1.0
+    slices: Sequence[tuple[str, Image, Image]],
+    noise: SeriesNoise,
+    *,
+    strength: float | None = 1.0,
+    passed: bool = True,
 ) -> Recommendation:
     """Find the highest strength that passes, by blending source and derived slices anew.
 
@@ -35,6 +39,8 @@ def recommend(
     strength
         That the derived slices were made with; None where it is unknown: the recommendation is then a share of what
         the tool changed.
+    passed
+        Whether the audit of all slices passes: what these do not show does not depend on the strength.
     """
     made_with = strength or 1.0
     refused: Sequence[Reason] = ()
@@ -49,7 +55,7 @@ def recommend(
                 strength=tried,
                 of="strength" if strength else "share",
                 slices=len(slices),
-                sentence=_sentence(tried, strength is not None, refused, refused_at),
+                sentence=_sentence(tried, strength is not None, refused, refused_at, passed=passed),
             )
         refused, refused_at = found, tried
     return Recommendation(
@@ -72,10 +78,14 @@ def _blend(source: Image, derived: Image, share: float) -> Image:
     return source + np.float32(share) * (derived - source)
 
 
-def _sentence(tried: float, of_strength: bool, refused: Sequence[Reason], refused_at: float | None) -> str:
-    what = f"strength {tried:g}" if of_strength else f"{tried:.0%} of this result blended with the source"
+def _sentence(
+    tried: float, of_strength: bool, refused: Sequence[Reason], refused_at: float | None, *, passed: bool
+) -> str:
     if refused_at is None:
-        return f"Up to {what}, nothing is removed or added that the noise of this scan does not explain."
+        if not passed:
+            return "Less strength is no remedy: the slices that were tried pass at full strength."
+        return "It passes at every strength up to 1." if of_strength else "This result passes at its full strength."
     why = ", ".join(dict.fromkeys(KINDS[reason.kind] for reason in refused))
-    above = f"{refused_at:g}" if of_strength else f"{refused_at:.0%}"
-    return f"Use at most {what}: at {above}, {why}."
+    if of_strength:
+        return f"Use at most strength {tried:g}: at {refused_at:g}, {why}."
+    return f"Blend at most {tried * 100:.0f} % of this result with its source: at {refused_at * 100:.0f} %, {why}."

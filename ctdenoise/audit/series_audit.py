@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctdenoise.audit.document import Audit, Interval, NoiseInfo, SliceAudit, Summary
-from ctdenoise.audit.noise_model import NoiseModel, measure_noise_model
+from ctdenoise.audit.noise_model import NoiseModel, measure_noise_model, noise_in, noise_regions
 from ctdenoise.audit.null import simulate_null
 from ctdenoise.audit.slice_audit import SeriesNoise, audit_slice
 from ctdenoise.audit.verdict import reasons, verdict
@@ -52,7 +52,7 @@ def audit_series(aligned: AlignedStacks, noise: SeriesNoise, *, advance: Callabl
     InputError
         If a slice cannot be read.
     """
-    return _document(aligned, noise.model, audit_slices(_read(aligned, advance), noise))
+    return _document(aligned, noise, audit_slices(_read(aligned, advance), noise))
 
 
 def audit_slices(pairs: Iterable[tuple[str, Image, Image]], noise: SeriesNoise) -> list[SliceAudit]:
@@ -81,7 +81,7 @@ def _read(aligned: AlignedStacks, advance: Callable[[], None] | None) -> Iterato
 
 
 def series_noise(aligned: AlignedStacks) -> SeriesNoise:
-    """Measure the noise of the source series in some of its slices.
+    """Measure the noise of the source series in some of its slices, and that of the derived series there.
 
     Raises
     ------
@@ -90,12 +90,15 @@ def series_noise(aligned: AlignedStacks) -> SeriesNoise:
     """
     if aligned.base.is_photograph:
         raise InputError("expected CT images in HU, found photographs", path=aligned.base.path)
-    sample = [aligned.read(index)[SOURCE] for index in evenly_spread(len(aligned), _NOISE_SLICES)]
-    model = measure_noise_model(sample, aligned.base.pixel_spacing_mm or ASSUMED_PIXEL_MM)
-    return SeriesNoise(model, simulate_null(model))
+    pixel_mm = aligned.base.pixel_spacing_mm or ASSUMED_PIXEL_MM
+    sample = [aligned.read(index) for index in evenly_spread(len(aligned), _NOISE_SLICES)]
+    source, derived = ([images[name] for images in sample] for name in (SOURCE, DERIVED))
+    regions = noise_regions(source)
+    model = measure_noise_model(source, pixel_mm, regions)
+    return SeriesNoise(model, simulate_null(model), noise_in(derived, regions, pixel_mm))
 
 
-def _document(aligned: AlignedStacks, noise: NoiseModel, slices: Sequence[SliceAudit]) -> Audit:
+def _document(aligned: AlignedStacks, noise: SeriesNoise, slices: Sequence[SliceAudit]) -> Audit:
     summary = summarise(slices)
     found = reasons(slices, summary)
     return Audit(
@@ -104,16 +107,17 @@ def _document(aligned: AlignedStacks, noise: NoiseModel, slices: Sequence[SliceA
         reasons=found,
         sentence=sentence(found, len(slices)),
         paragraph="",
-        pixel_mm=noise.pixel_mm,
+        pixel_mm=noise.model.pixel_mm,
         pixel_mm_assumed=aligned.base.pixel_spacing_mm is None,
         slices_in_series=len(aligned.base.slices),
         unmatched=aligned.unmatched,
         recommendation=None,
         phantom=None,
         noise=NoiseInfo(
-            std_hu=noise.std,
-            mean_frequency_per_mm=_mean_frequency(noise),
-            spectrum_measured=noise.measured,
+            std_hu=noise.model.std,
+            derived_std_hu=noise.derived_std,
+            mean_frequency_per_mm=_mean_frequency(noise.model),
+            spectrum_measured=noise.model.measured,
         ),
         summary=summary,
         slices=list(slices),

@@ -46,10 +46,19 @@ _LEAST_EDGES_MM2 = 60.0
 
 @dataclass(frozen=True)
 class SeriesNoise:
-    """The noise of a series, and what it does in each band."""
+    """The noise of a series, and what it does in each band.
+
+    Attributes
+    ----------
+    model, null
+        Noise of the source, and what its removal alone does.
+    derived_std
+        Standard deviation in the derived series where that of the source was measured, HU; None where it was not.
+    """
 
     model: NoiseModel
     null: Sequence[BandNull]
+    derived_std: float | None = None
 
 
 @dataclass(frozen=True)

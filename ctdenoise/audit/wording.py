@@ -41,6 +41,8 @@ def paragraph(audit: Audit) -> str:
         f"{noise.mean_frequency_per_mm:.2f} per mm) was simulated {spectrum} and local strength to obtain the "
         "distribution of what the removal of noise alone would do.",
     ]
+    if noise.derived_std_hu is not None:
+        parts.append(f"In the same tissue, the derived series has {noise.derived_std_hu:.1f} HU.")
     if summary.removed_share:
         parts.append(f"What was changed amounts to {_of(summary.removed_share, 2)} of the noise's standard deviation.")
     if summary.edges:

@@ -40,6 +40,8 @@ def test_a_series_that_passes(arrays, tmp_path):
     page = (tmp_path / "out" / "audit.html").read_text()
     assert "Pass: in 3 slices" in page
     assert page.count("<figure>") == 4
+    assert audit.noise.derived_std_hu == audit.noise.std_hu > 0
+    assert "noise of the derived series in the same tissue, HU" in page
     assert not re.search(r"(src|href)=.http", page)
 
 
@@ -50,6 +52,8 @@ def test_a_failure_is_an_error_only_if_strict(arrays, tmp_path):
     document = json.loads(done.stdout)
     assert document["verdict"] == "fail"
     assert "blurred" in {reason["kind"] for reason in document["reasons"]}
+    noise = document["noise"]
+    assert 0 < noise["derived_std_hu"] < 0.7 * noise["std_hu"]
     assert run(source, blurred, "-o", tmp_path / "out", "--strict").exit_code == 1
 
 

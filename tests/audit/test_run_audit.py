@@ -99,7 +99,17 @@ def test_the_recommended_strength_is_the_highest_that_passes(noisy, model):
     # Of a result that was made with half the strength, twice as much is recommended.
     halves = [(label, source, (source + derived) / 2) for label, source, derived in slices]
     assert recommend(halves, noise, strength=0.5).strength == pytest.approx(found.strength)
-    assert recommend(halves, noise, strength=None).of == "share"
+    share = recommend(halves, noise, strength=None)
+    assert share.of == "share"
+    assert share.sentence.startswith(f"Blend at most {100 * share.strength:.0f} % of this result with its source: at ")
+
+
+def test_a_result_that_passes_at_full_strength_is_told_so(noisy, model):
+    noise = SeriesNoise(model, simulate_null(model))
+    slices = [("1", noisy[0], noisy[0])]
+    assert recommend(slices, noise, strength=None).sentence == "This result passes at its full strength."
+    assert recommend(slices, noise).sentence == "It passes at every strength up to 1."
+    assert recommend(slices, noise, passed=False).sentence.startswith("Less strength is no remedy")
 
 
 def test_strength_audited_is_resolved_for_the_series(series, tmp_path):

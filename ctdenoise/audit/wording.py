@@ -44,7 +44,10 @@ def paragraph(audit: Audit) -> str:
     if noise.derived_std_hu is not None:
         parts.append(f"In the same tissue, the derived series has {noise.derived_std_hu:.1f} HU.")
     if summary.removed_share:
-        parts.append(f"What was changed amounts to {_of(summary.removed_share, 2)} of the noise's standard deviation.")
+        share = _of(summary.removed_share, 2)
+        parts.append(
+            f"What was changed amounts to {share} of the local noise's standard deviation (median over the body)."
+        )
     if summary.edges:
         name = max(summary.edges, key=lambda key: abs(summary.edges[key].value))
         parts.append(f"Fine structures ({name}) lost {_of(summary.edges[name], 3)} of their contrast.")

@@ -1,4 +1,4 @@
-"""Atomic writing: a file is complete or absent, and never inside an input."""
+"""Atomic writing: a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -6,29 +6,14 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from ctdenoise.errors import InputError
 
 #: How temporary names begin.
 TEMPORARY = ".partial-"
 #: Characters of the final name that a temporary name repeats: its suffix, within the 255 bytes of file systems.
 _REPEATED = 48
-
-
-def require_outside(output: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output that is one of the input folders or inside one.
-
-    Raises
-    ------
-    InputError
-        If it is.
-    """
-    for folder in inputs:
-        if folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
-            raise InputError("the output must not be inside the input", path=output, hint="choose another folder")
 
 
 @contextmanager

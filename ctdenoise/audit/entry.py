@@ -17,11 +17,12 @@ from ctdenoise.audit.wording import paragraph
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import AlignedStacks, align, is_derived
 from ctdenoise.evaluation.stacks import open_stack
-from ctdenoise.files import require_outside, write_whole
+from ctdenoise.files import write_whole
 from ctdenoise.inference.file_run import manifest_path
 from ctdenoise.inference.manifest import MANIFEST, read_manifest
 from ctdenoise.io.dicom.archive import opened
 from ctdenoise.io.dicom.discover import input_tree
+from ctdenoise.io.folders import require_outside
 
 AUDIT = "audit.json"
 

@@ -15,7 +15,7 @@ import typer
 
 from ctdenoise.cli.common import EngineName, JsonOption, print_json, show_progress
 from ctdenoise.errors import Help, InputError
-from ctdenoise.files import require_outside
+from ctdenoise.io.folders import require_outside
 from ctdenoise.io.transfer_syntax import TransferSyntax
 
 if TYPE_CHECKING:

@@ -168,9 +168,9 @@ def _evaluate(sources: dict[str, Path], choices: _Choices, output: Path, as_json
     from ctdenoise.evaluation.pairing import align
     from ctdenoise.evaluation.results import write_results
     from ctdenoise.evaluation.stacks import open_stack
-    from ctdenoise.files import require_outside
     from ctdenoise.io.dicom.archive import opened
     from ctdenoise.io.dicom.discover import input_tree
+    from ctdenoise.io.folders import require_outside
 
     require_outside(output, map(input_tree, sources.values()))
     with ExitStack() as archives, show_progress(as_json) as progress:
@@ -194,8 +194,9 @@ def _evaluate(sources: dict[str, Path], choices: _Choices, output: Path, as_json
 
 def _suite(data: Path, models: Sequence[str], output: Path, as_json: bool) -> None:
     from ctdenoise.evaluation.suite import find_datasets, natural_ood, suite_table
-    from ctdenoise.files import require_outside, write_whole
+    from ctdenoise.files import write_whole
     from ctdenoise.inference import Denoiser
+    from ctdenoise.io.folders import require_outside
 
     require_outside(output, [data])
     methods = {name: Denoiser.from_pretrained(name).denoise_image for name in models}

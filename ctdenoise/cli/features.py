@@ -57,8 +57,9 @@ def features(
     from ctdenoise.evaluation.feature_figure import feature_figure
     from ctdenoise.evaluation.features import analyse
     from ctdenoise.evaluation.stacks import open_stack
-    from ctdenoise.files import require_outside, write_whole
+    from ctdenoise.files import write_whole
     from ctdenoise.io.dicom.discover import input_tree
+    from ctdenoise.io.folders import require_outside
 
     require_outside(output, map(input_tree, images))
     encoders = dict(map(_encoder, encoder or _DEFAULT_ENCODERS))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctdenoise.errors import Help, InputError
-from ctdenoise.files import require_outside
 from ctdenoise.inference.denoiser import Denoiser
 from ctdenoise.inference.denoising import DenoisingRequest, require_model_for
 from ctdenoise.inference.dicom_run import DicomRun
@@ -21,6 +20,7 @@ from ctdenoise.io.dicom import Series, discover
 from ctdenoise.io.dicom.archive import opened
 from ctdenoise.io.dicom.cautions import finished_here
 from ctdenoise.io.dicom.discover import Examined, Skipped, examine, input_tree
+from ctdenoise.io.folders import require_outside
 from ctdenoise.io.images import find_images, is_image
 from ctdenoise.io.volumes import find_volumes, is_volume
 from ctdenoise.models.zoo import DEFAULT_MODEL

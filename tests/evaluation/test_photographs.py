@@ -89,9 +89,9 @@ def test_a_suite_wants_data_and_no_images(extra, tmp_path):
     assert CliRunner().invoke(app, command).exit_code == 2
 
 
-def test_the_command_writes_the_table_of_models_that_ship(benches, tmp_path):
+def test_the_command_writes_the_table_of_models_that_ship(benches, tmp_path_factory):
     (benches / "Kodak24").rename(benches / "other")
-    out = tmp_path / "out"
+    out = tmp_path_factory.mktemp("out")
     command = ["evaluate", "--suite", "natural-ood", "--data", str(benches), "--model", "natural-srgb", "-o", str(out)]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output

@@ -264,15 +264,14 @@ def _problem(details: Any, values: dict[str, Any]) -> str:
     where: list[str] = []
     inside: Any = values
     for part in details["loc"]:
-        if isinstance(part, int):
-            item = inside[part]
-            where.append(f"[{item.get('name', part)}]" if isinstance(item, dict) else f"[{part}]")
-            inside = item
-        elif not isinstance(inside, dict):  # one of pydantic's alternatives, as of a union
-            break
-        else:
+        if isinstance(inside, list) and isinstance(part, int):
+            inside = inside[part] if part < len(inside) else None
+            where.append(f"[{inside.get('name', part)}]" if isinstance(inside, dict) else f"[{part}]")
+        elif isinstance(inside, dict):
             where.append(f".{part}" if where else str(part))
             inside = inside.get(part)
+        else:  # one of pydantic's alternatives, as of a union
+            break
     if details["type"] == "extra_forbidden":
         what = "expected a setting, found no such one"
     elif details["type"].startswith("ip_") or "Ip" in str(details["loc"]):

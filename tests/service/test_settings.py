@@ -58,6 +58,7 @@ def test_what_cannot_be_used_is_named(changed, named, tmp_path):
         ("10.0.0.0/8", "10.0.0.0/99", "node.allowed_addresses[1]: expected an IP address or network, as 10.0.0.0/8"),
         ("quiet_s", "quiet", "node.quiet: expected a setting, found no such one"),
         ('strength = "auto"', "strength = 80", "rules[thin-chest].strength: Input should be less than or equal to 1"),
+        ("[0.0, 2.0]", "[0.0]", "rules[thin-chest].thickness_mm[1]: Field required"),
     ],
 )
 def test_errors_of_a_file_name_the_setting_as_the_file_does(shown, written, message, tmp_path):

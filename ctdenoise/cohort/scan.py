@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom.archive import OpenedInput
-from ctdenoise.io.dicom.cautions import cautions, finished_here
+from ctdenoise.io.dicom.cautions import finished_here
 from ctdenoise.io.dicom.discover import Examined, duplicate, examine
 
 #: Files that a process gets at once.
@@ -79,7 +79,7 @@ def scan_file(path: Path) -> ScannedFile:
     found = examine(path, path.name)
     if isinstance(found, Examined):
         header, file = found.header, found.file
-        if result := finished_here(cautions(header)):
+        if result := finished_here(found.warnings):
             return ScannedFile(str(path), status.st_size, status.st_mtime_ns, reason=result)
         described = (found.series_uid, file.uid, file.frames, int(header.Rows), int(header.Columns))
         return ScannedFile(str(path), status.st_size, status.st_mtime_ns, *described)

@@ -165,13 +165,14 @@ class _Job:
         """Return the series to process, and those that are left alone: results, unless they are asked for."""
         if self.options.series is not None:
             return [s for s in series if self.options.series in (s.uid, str(s.number))], []
-        results = {s.uid: reason for s in series if (reason := finished_here(s.warnings))}
-        left = [
-            Skipped(s.slices[0].path, f"{results[s.uid]}; --series {s.number} denoises them again")
-            for s in series
-            if s.uid in results
-        ]
-        return [s for s in series if s.uid not in results], left
+        chosen, left = [], []
+        for one in series:
+            if reason := finished_here(one.warnings):
+                number = "" if one.number is None else f" {one.number}"
+                left.append(Skipped(one.slices[0].path, f"{reason}; --series{number} denoises them again"))
+            else:
+                chosen.append(one)
+        return chosen, left
 
     def _series(self, series: Series, names: FileNames, skipped: tuple[Skipped, ...], *, only_one: bool) -> None:
         run = DicomRun(self.request, series, self.options, self.output, names, skipped, self._progress)

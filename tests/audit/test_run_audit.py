@@ -19,6 +19,7 @@ from ctdenoise.audit.residual import ResidualWriter
 from ctdenoise.audit.run_audit import write_run_audit
 from ctdenoise.audit.slice_audit import SeriesNoise
 from ctdenoise.cli import app
+from ctdenoise.errors import InputError
 from ctdenoise.evaluation.run_report import write_run_report
 from ctdenoise.inference import Denoiser, RunOptions, apply_operation, denoise
 from ctdenoise.inference.manifest import read_manifest
@@ -70,6 +71,8 @@ def test_the_verdict_is_in_the_manifest_and_the_residual_is_a_series(series, tmp
         )
         assert difference.dataset.SOPInstanceUID != derived.dataset.SOPInstanceUID
         assert difference.dataset.SeriesDescription.endswith("removed noise, not for diagnostic use")
+    with pytest.raises(InputError, match="the images are noise that ctdenoise removed"):
+        denoise(removed.folder, tmp_path / "again", model=Denoiser(Blur()), options=options)
 
 
 def test_a_second_run_keeps_audit_and_residual(series, tmp_path):

@@ -45,7 +45,10 @@ class NetworkConfig:
         has zero mean over such a window. It also speeds up training, which starts at the input image: noise is 0.1 to
         2 % of the range of HU, so without it most updates correct the mean.
     level_equivariant
-        ``"lite"`` only: no biases, ``f(a * image) == a * f(image)``; see :class:`~ctdenoise.models.lite.LiteDenoiser`.
+        No biases, and the output is the image less the decoder's output, so that ``f(a * image) == a * f(image)`` for
+        every ``a > 0`` (Mohan et al., ICLR 2020): a network trained at one noise level holds at every other one. For
+        ``clip`` and ``lite``, with `residual` 0; ``clip`` needs an encoder whose BatchNorm layers only scale, see
+        :class:`~ctdenoise.models.encoder.FeatureEncoder`.
     context
         Slices that the network sees, as channels in order along the slice normal: 1, or an odd number N for a slice
         between (N − 1) / 2 neighbours on each side, of which the middle one is denoised. Grey images only; ``clip``
@@ -77,9 +80,11 @@ class NetworkConfig:
             raise ValueError(f"architecture '{self.architecture}': expected {expected}, found {self.encoder!r}")
         if self.residual < 0 or (self.residual and self.residual % 2 == 0):
             raise ValueError(f"residual: expected 0 or an odd number, found {self.residual}")
-        if self.level_equivariant and (self.architecture is not Architecture.LITE or self.residual):
+        if self.level_equivariant and (
+            self.architecture not in (Architecture.CLIP, Architecture.LITE) or self.residual
+        ):
             raise ValueError(
-                "level_equivariant: expected architecture 'lite' with residual 0, "
+                "level_equivariant: expected architecture 'clip' or 'lite' with residual 0, "
                 f"found '{self.architecture}' with residual {self.residual}"
             )
         if self.grey_input is GreyInput.CONV and self.out_channels != 1:
@@ -120,7 +125,7 @@ class ClipDenoiser(nn.Module):
         Gives the image and its four feature maps.
     decoder
         Reconstructs the denoised image from them.
-    grey_input, residual, context, gamma
+    grey_input, residual, level_equivariant, context, gamma
         See :class:`NetworkConfig` and
         :class:`~ctdenoise.models.augmentation.ProgressiveFeatureAugmentation`.
     """
@@ -132,11 +137,13 @@ class ClipDenoiser(nn.Module):
         *,
         grey_input: GreyInput = GreyInput.REPEAT,
         residual: int = 0,
+        level_equivariant: bool = False,
         context: int = 1,
         gamma: float = 0.025,
     ) -> None:
         super().__init__()
         self.residual = residual
+        self.level_equivariant = level_equivariant
         self.context = context
         self.grey_input = nn.Conv2d(1, 3, 1, bias=False) if GreyInput(grey_input) is GreyInput.CONV else None
         self.encoder = encoder
@@ -163,9 +170,11 @@ class ClipDenoiser(nn.Module):
         elif image.shape[1] == 1:
             three_channels = image.expand(-1, 3, -1, -1)
         decoded: Tensor = self.decoder(self.augmentation(self.encoder(three_channels)))
-        if not self.residual:
+        if not self.residual and not self.level_equivariant:
             return decoded
         itself = image if image.shape[1] == 1 else image[:, self.context // 2 :]
+        if self.level_equivariant:
+            return itself[:, : decoded.shape[1]] - decoded
         return add_difference(itself, decoded, self.residual)
 
 
@@ -203,7 +212,12 @@ def build_network(
         if config.encoder is None:
             baselines = {Architecture.DNCNN: DnCNN, Architecture.REDCNN: REDCNN}
             return baselines[config.architecture](config.out_channels)
-        encoder = build_encoder(config.encoder, batch_norm=batch_norm, trainable=trainable_encoder)
+        encoder = build_encoder(
+            config.encoder,
+            batch_norm=batch_norm,
+            trainable=trainable_encoder,
+            level_equivariant=config.level_equivariant,
+        )
         decoder = FeatureDecoder(
             encoder.channels,
             out_channels=config.out_channels,
@@ -211,13 +225,14 @@ def build_network(
             levels=config.levels,
             image_feature=config.image_feature,
         )
-        if config.residual:
+        if config.residual or config.level_equivariant:
             nn.init.zeros_(decoder.last.weight)
         return ClipDenoiser(
             encoder,
             decoder,
             grey_input=config.grey_input,
             residual=config.residual,
+            level_equivariant=config.level_equivariant,
             context=config.context,
             gamma=gamma,
         )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
@@ -30,6 +33,9 @@ class FeatureEncoder(nn.Module, ABC):
     trainable
         Whether the encoder's weights require gradients: False in the paper; True to pre-train an encoder, and for the
         ablation with an unfrozen encoder.
+    level_equivariant
+        Whether the BatchNorm layers only scale: their bias and running mean are 0 and stay 0, so that
+        ``features(a * image) == a * features(image)`` for every ``a > 0``.
 
     Attributes
     ----------
@@ -39,28 +45,36 @@ class FeatureEncoder(nn.Module, ABC):
     Raises
     ------
     ValueError
-        If `batch_norm` is not one of its values.
+        If `batch_norm` is not one of its values, or not ``frozen`` with `level_equivariant`.
     """
 
     channels: tuple[int, ...]
 
-    def __init__(self, *, batch_norm: str = BatchNormMode.FROZEN, trainable: bool = False) -> None:
+    def __init__(
+        self, *, batch_norm: str = BatchNormMode.FROZEN, trainable: bool = False, level_equivariant: bool = False
+    ) -> None:
         super().__init__()
         self.batch_norm = BatchNormMode(batch_norm)
         self.trainable = trainable
+        self.level_equivariant = level_equivariant
+        if level_equivariant and self.batch_norm is not BatchNormMode.FROZEN:
+            raise ValueError(f"level_equivariant: expected batch_norm 'frozen', found '{self.batch_norm}'")
 
     def freeze(self) -> None:
-        """Apply `trainable` and `batch_norm` to the layers; sub-classes call it after they have created them."""
+        """Apply the parameters to the layers; sub-classes call it after they have created them."""
         self.requires_grad_(self.trainable)
+        if self.level_equivariant:
+            for norm in batch_norms(self):
+                nn.init.zeros_(norm.bias)
+                norm.bias.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> FeatureEncoder:
         """Set training mode; frozen BatchNorm layers stay in evaluation mode."""
         super().train(mode)
         if self.batch_norm is BatchNormMode.FROZEN:
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            for norm in batch_norms(self):
+                norm.eval()
         return self
 
     @abstractmethod
@@ -84,6 +98,11 @@ class FeatureEncoder(nn.Module, ABC):
         return [image, *self.features(image)]
 
 
+def batch_norms(encoder: nn.Module) -> Iterator[nn.BatchNorm2d]:
+    """Yield the BatchNorm layers of an encoder."""
+    return (module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d))
+
+
 class ClipResNetEncoder(FeatureEncoder):
     """open_clip's ``ModifiedResNet`` without layer4 and attention pooling.
 
@@ -93,7 +112,7 @@ class ClipResNetEncoder(FeatureEncoder):
     ----------
     name
         ``RN50`` (the paper's), ``RN101``, ``RN50x4`` or ``RN50x16``.
-    batch_norm, trainable
+    batch_norm, trainable, level_equivariant
         See :class:`FeatureEncoder`.
     """
 
@@ -111,8 +130,15 @@ class ClipResNetEncoder(FeatureEncoder):
     layer2: nn.Module
     layer3: nn.Module
 
-    def __init__(self, name: str = "RN50", *, batch_norm: str = BatchNormMode.FROZEN, trainable: bool = False) -> None:
-        super().__init__(batch_norm=batch_norm, trainable=trainable)
+    def __init__(
+        self,
+        name: str = "RN50",
+        *,
+        batch_norm: str = BatchNormMode.FROZEN,
+        trainable: bool = False,
+        level_equivariant: bool = False,
+    ) -> None:
+        super().__init__(batch_norm=batch_norm, trainable=trainable, level_equivariant=level_equivariant)
         from open_clip.modified_resnet import ModifiedResNet
 
         blocks, width = CLIP_RESNETS[name]
@@ -141,7 +167,7 @@ class TimmResNetEncoder(FeatureEncoder):
     ----------
     name
         A timm model whose first four feature maps are at 1/2, 1/4, 1/8 and 1/16, e.g. ``resnet50``.
-    batch_norm, trainable
+    batch_norm, trainable, level_equivariant
         See :class:`FeatureEncoder`.
 
     Raises
@@ -150,8 +176,15 @@ class TimmResNetEncoder(FeatureEncoder):
         If the model's feature maps are at other scales.
     """
 
-    def __init__(self, name: str, *, batch_norm: str = BatchNormMode.FROZEN, trainable: bool = False) -> None:
-        super().__init__(batch_norm=batch_norm, trainable=trainable)
+    def __init__(
+        self,
+        name: str,
+        *,
+        batch_norm: str = BatchNormMode.FROZEN,
+        trainable: bool = False,
+        level_equivariant: bool = False,
+    ) -> None:
+        super().__init__(batch_norm=batch_norm, trainable=trainable, level_equivariant=level_equivariant)
         import timm
 
         self.body = timm.create_model(name, features_only=True, out_indices=(0, 1, 2, 3), pretrained=False)
@@ -167,14 +200,20 @@ class TimmResNetEncoder(FeatureEncoder):
         return maps
 
 
-def build_encoder(name: str, *, batch_norm: str = BatchNormMode.FROZEN, trainable: bool = False) -> FeatureEncoder:
+def build_encoder(
+    name: str,
+    *,
+    batch_norm: str = BatchNormMode.FROZEN,
+    trainable: bool = False,
+    level_equivariant: bool = False,
+) -> FeatureEncoder:
     """Build an encoder with random weights.
 
     Parameters
     ----------
     name
         A CLIP ResNet's name in open_clip (``RN50``, ``RN101``, ``RN50x4``, ``RN50x16``), or the name of a timm ResNet.
-    batch_norm, trainable
+    batch_norm, trainable, level_equivariant
         See :class:`FeatureEncoder`.
 
     Raises
@@ -183,11 +222,11 @@ def build_encoder(name: str, *, batch_norm: str = BatchNormMode.FROZEN, trainabl
         If there is no encoder of that name.
     """
     if name in CLIP_RESNETS:
-        return ClipResNetEncoder(name, batch_norm=batch_norm, trainable=trainable)
+        return ClipResNetEncoder(name, batch_norm=batch_norm, trainable=trainable, level_equivariant=level_equivariant)
     import timm
 
     if timm.is_model(name):
-        return TimmResNetEncoder(name, batch_norm=batch_norm, trainable=trainable)
+        return TimmResNetEncoder(name, batch_norm=batch_norm, trainable=trainable, level_equivariant=level_equivariant)
     raise ValueError(f"encoder: expected one of {', '.join(CLIP_RESNETS)} or a timm ResNet, found {name!r}")
 
 
@@ -197,13 +236,36 @@ def calibrate_batch_norm(encoder: FeatureEncoder, images: Tensor) -> None:
     Parameters
     ----------
     encoder
-        Its running statistics are replaced, also if they are frozen.
+        Its running statistics are replaced, also if they are frozen. If it is level-equivariant, the running variance
+        becomes the mean square, the running mean stays 0, and each kernel's mean is subtracted from it: without biases,
+        a feature of an image of positive values would otherwise be on or off everywhere.
     images
         ``[B, 3, H, W]``, values nominally in [0, 1].
     """
+    if encoder.level_equivariant:
+        _calibrate_scales(encoder, images)
+        return
     mode, encoder.batch_norm = encoder.batch_norm, BatchNormMode.ADAPT
     try:
         update_bn([images], encoder)
     finally:
         encoder.batch_norm = mode
         encoder.train(encoder.training)
+
+
+def _calibrate_scales(encoder: FeatureEncoder, images: Tensor) -> None:
+    """Make kernels have zero mean, and each BatchNorm layer divide by the root mean square of what it is given."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight.data -= module.weight.data.mean((1, 2, 3), keepdim=True)
+    hooks = [norm.register_forward_pre_hook(_set_scale) for norm in batch_norms(encoder)]
+    try:
+        with torch.no_grad():
+            encoder(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _set_scale(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+    cast("Tensor", norm.running_var).copy_(inputs[0].square().mean((0, 2, 3)))

@@ -40,9 +40,7 @@ class LiteDenoiser(nn.Module):
     residual
         As in :class:`~ctdenoise.models.denoiser.NetworkConfig`; 0: the network's output is the image itself.
     level_equivariant
-        No convolution has a bias, and the output is the image less the network's output, so that
-        ``f(a * image) == a * f(image)`` for every ``a > 0`` (Mohan et al., ICLR 2020): a network trained at one noise
-        level holds at every other one. Excludes `residual`.
+        As in :class:`~ctdenoise.models.denoiser.NetworkConfig`; no convolution has a bias. Excludes `residual`.
     widths
         Channels at 1/2, 1/4, 1/8 and 1/16.
     """

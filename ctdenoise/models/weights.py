@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ctdenoise.errors import InputError
 from ctdenoise.files import atomic_path
-from ctdenoise.models.encoder import FeatureEncoder, TimmResNetEncoder
+from ctdenoise.models.encoder import FeatureEncoder, TimmResNetEncoder, batch_norms
 
 #: Keys under which training scripts store the state dict in a checkpoint.
 _STATE_KEYS = ("state_dict", "params", "model", "teacher")
@@ -149,6 +149,13 @@ def load_encoder(encoder: FeatureEncoder, path: Path) -> None:
         state = {f"body.{name}": value for name, value in state.items()}
     state = {name: value.sum(dim=2) if value.ndim == 5 else value for name, value in state.items()}
     load_state(encoder, state, encoder.state_dict(), path)
+    offsets = [offset for norm in batch_norms(encoder) for offset in (norm.bias, norm.running_mean)]
+    if encoder.level_equivariant and any(offset is not None and offset.any() for offset in offsets):
+        raise InputError(
+            "expected an encoder whose BatchNorm layers have neither bias nor mean, found one that has",
+            path=path,
+            hint="a level-equivariant network needs such an encoder, e.g. ctdenoise-rn50-equivariant",
+        )
 
 
 def load_decoder(network: nn.Module, path: Path) -> None:

@@ -15,8 +15,8 @@ from ctdenoise.audit.series_audit import DERIVED, SOURCE, audit_series, series_n
 from ctdenoise.audit.slice_audit import SeriesNoise
 from ctdenoise.audit.wording import paragraph
 from ctdenoise.errors import InputError
-from ctdenoise.evaluation.pairing import AlignedStacks, align, is_derived
-from ctdenoise.evaluation.stacks import open_stack
+from ctdenoise.evaluation.pairing import AlignedStacks, align, is_derived, source_and_derived
+from ctdenoise.evaluation.stacks import Stack, open_stacks
 from ctdenoise.files import write_whole
 from ctdenoise.inference.file_run import manifest_path
 from ctdenoise.inference.manifest import MANIFEST, read_manifest
@@ -40,7 +40,8 @@ def audit(
     Parameters
     ----------
     source, derived
-        A DICOM series, a volume or an array of HU each; slices are matched by source images, position or order.
+        A DICOM series, a volume or an array of HU each; slices are matched by source images, position or order. Of
+        folders with several series, those are taken of which one was derived from the other.
     output
         Folder for the results.
     phantom
@@ -58,7 +59,8 @@ def audit(
     with ExitStack() as archives:
         paths = {SOURCE: source, DERIVED: derived}
         roots = {name: archives.enter_context(opened(path)).root for name, path in paths.items()}
-        stacks = {name: open_stack(root) for name, root in roots.items()}
+        found = [open_stacks(roots[name]) for name in (SOURCE, DERIVED)]
+        stacks = dict(zip((SOURCE, DERIVED), source_and_derived(*found), strict=True))
         if is_derived(stacks[SOURCE], stacks[DERIVED]):
             raise InputError(
                 "expected the source first, found a series that was derived from the second",
@@ -66,7 +68,7 @@ def audit(
                 hint="swap the two",
             )
         aligned = align(stacks)
-        manifest = read_manifest(_manifest_path(roots[DERIVED]))
+        manifest = read_manifest(_manifest_path(stacks[DERIVED]))
         strength = manifest.strength if manifest else None
         measured = result_phantom(aligned, manifest) if phantom else None
         try:
@@ -137,5 +139,5 @@ def _with_recommendation(result: Audit, aligned: AlignedStacks, noise: SeriesNoi
     return result.model_copy(update={"paragraph": paragraph(result)})
 
 
-def _manifest_path(derived: Path) -> Path:
-    return derived / MANIFEST if derived.is_dir() else manifest_path(derived)
+def _manifest_path(derived: Stack) -> Path:
+    return derived.slices[0].path.parent / MANIFEST if derived.path.is_dir() else manifest_path(derived.path)

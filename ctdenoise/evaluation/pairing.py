@@ -127,6 +127,27 @@ def pair(reference: Stack, test: Stack, called: str = REFERENCE) -> list[tuple[i
     return [(i, i) for i in range(len(test.slices))]
 
 
+def source_and_derived(sources: Sequence[Stack], derived: Sequence[Stack]) -> tuple[Stack, Stack]:
+    """Return the one pair of which the second was made from the first, as headers say; the only pair without asking.
+
+    Raises
+    ------
+    InputError
+        If there are several series and not exactly one such pair.
+    """
+    if len(sources) == len(derived) == 1:
+        return sources[0], derived[0]
+    pairs = [(source, result) for source in sources for result in derived if is_derived(result, source)]
+    if len(pairs) == 1:
+        return pairs[0]
+    found = ", ".join(str(result.slices[0].path.parent) for _, result in pairs[:_MOST_NAMED])
+    raise InputError(
+        f"expected one series that was derived from one of {sources[0].path}, found {found or 'none'}",
+        path=derived[0].path,
+        hint="give the folders of one series each; ctdenoise inspect lists the series in a folder",
+    )
+
+
 def is_derived(stack: Stack, other: Stack) -> bool:
     """Return whether the headers of a stack say that it was derived from the other: DICOM series only."""
     known = {one.uid for one in other.slices if one.uid}

@@ -59,6 +59,8 @@ class Stack:
         Pixel spacing, or None where it is unknown.
     normal
         Normal vector of the slices, or None where it is unknown.
+    number
+        SeriesNumber; empty where there is none.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class Stack:
     slices: tuple[Slice, ...]
     pixel_spacing_mm: float | None = None
     normal: tuple[float, ...] | None = None
+    number: str = ""
 
     @property
     def is_photograph(self) -> bool:
@@ -107,19 +110,40 @@ def open_stack(path: Path) -> Stack:
     InputError
         If nothing supported is there, or more than one series.
     """
+    stacks = open_stacks(path)
+    if len(stacks) > 1:
+        raise InputError(
+            f"expected one CT series, found {', '.join(f'{one.number} ({len(one.slices)} slices)' for one in stacks)}",
+            path=path,
+            hint="give the folder of one series; ctdenoise inspect lists the series in a folder",
+        )
+    return stacks[0]
+
+
+def open_stacks(path: Path) -> list[Stack]:
+    """List the slices of every series of an input; other inputs than DICOM are one stack, see :func:`open_stack`.
+
+    Raises
+    ------
+    InputError
+        If nothing supported is there.
+    """
     if not path.exists():
         raise InputError("expected images, found no such file or folder", path=path)
     if path.is_file() and is_volume(path):
-        return _volume_stack(path)
+        return [_volume_stack(path)]
     if path.suffix.lower() == ".npy":
         array = _array(path)
-        return Stack(path, "array", tuple(Slice(str(i + 1), path, i) for i in range(len(array))))
+        return [Stack(path, "array", tuple(Slice(str(i + 1), path, i) for i in range(len(array))))]
     images = [path] if path.is_file() and is_image(path) else []
     if path.is_dir():
         images = sorted(file for file in path.iterdir() if file.is_file() and is_image(file))
     if images and not (path.is_dir() and _has_dicom(path)):
-        return Stack(path, "image", tuple(Slice(file.stem, file, stem=file.stem) for file in images))
-    return _dicom_stack(path)
+        return [Stack(path, "image", tuple(Slice(file.stem, file, stem=file.stem) for file in images))]
+    series = discover(path).series
+    if not series:
+        raise InputError("expected one CT series, found none", path=path)
+    return [series_stack(one, path) for one in series]
 
 
 def _volume_stack(path: Path) -> Stack:
@@ -145,18 +169,6 @@ def _volume(path: Path) -> Volume:
 def _cached_volume(path: Path, modified_ns: int, size: int) -> Volume:
     """Read a volume; it is read again when time or size of the file changed."""
     return read_volume(path)
-
-
-def _dicom_stack(path: Path) -> Stack:
-    found = discover(path)
-    if len(found.series) != 1:
-        what = "none" if not found.series else ", ".join(f"{s.number} ({len(s.slices)} slices)" for s in found.series)
-        raise InputError(
-            f"expected one CT series, found {what}",
-            path=path,
-            hint="give the folder of one series; ctdenoise inspect lists the series in a folder",
-        )
-    return series_stack(found.series[0], path)
 
 
 def source_stack(source: Series | Path, path: Path) -> Stack:
@@ -198,7 +210,7 @@ def series_stack(series: Series, path: Path) -> Stack:
             own, *others = (uid + mark for uid in (file.uid, *sources))
             label = _label(len(slices), file.position)
             slices.append(Slice(label, file.path, frame, file.position, own, frozenset((own, *others))))
-    return Stack(path, "dicom", tuple(slices), pixel_spacing_mm, normal)
+    return Stack(path, "dicom", tuple(slices), pixel_spacing_mm, normal, series.number)
 
 
 def _array(path: Path) -> NDArray[np.floating]:

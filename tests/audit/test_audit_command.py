@@ -73,6 +73,22 @@ def test_series_of_different_length_are_refused(arrays, tmp_path):
         runner.invoke(app, ["audit", str(source), str(other), "-o", str(tmp_path / "out")], catch_exceptions=False)
 
 
+def test_of_several_series_those_are_audited_of_which_one_was_derived_from_the_other(tmp_path, halve):
+    study = tmp_path / "study"
+    source = make_series(study / "source")
+    make_series(study / "other", slices=2)
+    run_series(halve, source, study / "weak", strength=0.1)
+    done = run(study, study / "weak", "-o", tmp_path / "audit", "--json")
+    assert done.exit_code == 0, done.output
+    assert run(study, study, "-o", tmp_path / "both", "--json").output == done.output
+    refused = run(study / "other", study, "-o", tmp_path / "none").exception
+    assert f"expected one series that was derived from one of {study / 'other'}, found none" in str(refused)
+    run_series(halve, source, study / "strong", strength=0.9)
+    refused = run(source, study, "-o", tmp_path / "several").exception
+    assert f"{study / 'weak'}" in str(refused)
+    assert f"{study / 'strong'}" in str(refused)
+
+
 def test_source_and_derived_series_that_are_swapped_are_refused(tmp_path, halve):
     series = make_series(tmp_path / "series")
     result = run_series(halve, series, tmp_path / "out", strength=0.1).folder

@@ -60,7 +60,7 @@ class Stack:
     normal
         Normal vector of the slices, or None where it is unknown.
     number
-        SeriesNumber; empty where there is none.
+        SeriesNumber, or None where there is none.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class Stack:
     slices: tuple[Slice, ...]
     pixel_spacing_mm: float | None = None
     normal: tuple[float, ...] | None = None
-    number: str = ""
+    number: int | None = None
 
     @property
     def is_photograph(self) -> bool:

@@ -26,12 +26,6 @@ def neighbour_share(correlation: float) -> float:
     return (1 - float(np.sqrt(1 - 2 * correlation**2))) / (2 * correlation) if correlation else 0.0
 
 
-def next_but_one(correlation: float) -> float:
-    """Return the correlation of slices two apart, where that of neighbours is `correlation`, 0 to 0.7."""
-    share = neighbour_share(correlation)
-    return share**2 / (1 + 2 * share**2)
-
-
 def correlate(noise: NDArray[np.floating], correlation: float) -> NDArray[np.floating]:
     """Return noise ``[N - 2, H, W]`` that is correlated along N, from independent ``[N, H, W]`` as strong."""
     share = neighbour_share(correlation)

@@ -21,9 +21,6 @@ from ctdenoise.io.neighbours import Plane, neighbour_indices
 from ctdenoise.noise.measure import ANATOMY_PER_MM, evenly_spread, measure_noise, uniform_regions
 from ctdenoise.training.datasets import Datalist, Item
 
-#: Keys of an item that :func:`neighbourhoods` gathers from the neighbours.
-_OF_EACH_SLICE = ("image", "noise", "noise_scale")
-
 
 class LoadCTSliced(MapTransform):
     """Read the DICOM slices listed under each key and average them: HU, ``[1, H, W]`` float32; padding is −1024 HU."""
@@ -51,17 +48,14 @@ class LoadNeighbourhoodd(MapTransform):
 
 
 class LoadNoised(MapTransform):
-    """Read noise of :func:`~ctdenoise.training.matched_noise.simulate_matched_noise`: HU, ``[1, H, W]`` float32.
-
-    For items of :func:`neighbourhoods`, that of all slices, ``[N, H, W]``.
-    """
+    """Read noise of :func:`~ctdenoise.training.matched_noise.simulate_matched_noise`: HU, ``[1, H, W]`` float32."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read each key."""
         result = dict(data)
         for key in self.key_iterator(data):
-            files = zip(np.atleast_1d(data[key]), np.atleast_1d(data[f"{key}_scale"]), strict=True)
-            result[key] = np.stack([np.load(path).astype(np.float32) * np.float32(scale) for path, scale in files])
+            noise = np.load(data[key]).astype(np.float32) * np.float32(data[f"{key}_scale"])
+            result[key] = noise[np.newaxis]
         return result
 
 
@@ -160,16 +154,15 @@ def neighbourhoods(items: Sequence[Item], slices: int) -> list[Item]:
     Parameters
     ----------
     items
-        As :func:`~ctdenoise.training.datasets.prepare` lists them, each with ``series`` and ``position``; or as
-        :func:`~ctdenoise.training.matched_noise.simulate_matched_noise` returns them.
+        As :func:`~ctdenoise.training.datasets.prepare` lists them, each with ``series`` and ``position``.
     slices
         Odd number N of slices: the slice itself and (N − 1) / 2 neighbours on each side.
 
     Returns
     -------
     list
-        The items, each with N lists of paths under ``image``, in order along the normal; N values under ``noise`` and
-        ``noise_scale``, where they had one; and under ``missing`` the indices of those that repeat the slice itself, as
+        The items, each with N lists of paths under ``image``, in order along the normal, and under ``missing`` the
+        indices of those that repeat the slice itself, as
         :func:`~ctdenoise.io.neighbours.neighbour_indices` decides.
     """
     gathered: list[Item] = []
@@ -178,8 +171,8 @@ def neighbourhoods(items: Sequence[Item], slices: int) -> list[Item]:
         table = neighbour_indices([Plane(item.get("position")) for item in series], slices // 2)
         for index, row in enumerate(table.tolist()):
             missing = [channel for channel, other in enumerate(row) if other == index and channel != slices // 2]
-            lists = {key: [series[o][key] for o in row] for key in _OF_EACH_SLICE if key in series[index]}
-            gathered.append({**series[index], **lists, "missing": missing})
+            paths = [series[other]["image"] for other in row]
+            gathered.append({**series[index], "image": paths, "missing": missing})
     return gathered
 
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from ctdenoise.errors import InputError
 from ctdenoise.files import write_whole
 from ctdenoise.io.dicom import CTSlice, read_slice
-from ctdenoise.noise.along_normal import noise_correlation, representable
 from ctdenoise.noise.lowdose import Kernel, Scan, dose_noise
 from ctdenoise.noise.matching import match_scan
 from ctdenoise.noise.measure import (
@@ -56,8 +55,8 @@ def simulate_matched_noise(items: Sequence[Item], folder: str | Path, *, seed: i
     -------
     list
         The items, each with ``noise``, the path of a ``.npy`` file of ``[H, W]``, and ``noise_scale``, the factor that
-        converts it to HU, and ``noise_correlation``, the correlation of the noise of neighbouring slices in its series.
-        Series with too little uniform soft tissue to measure their noise are left out and named in the log.
+        converts it to HU. Series with too little uniform soft tissue to measure their noise are left out and named in
+        the log.
 
     Raises
     ------
@@ -76,9 +75,8 @@ def simulate_matched_noise(items: Sequence[Item], folder: str | Path, *, seed: i
                 continue
             simulated = list(pool.map(partial(_simulate, root=root, kernel=kernel, seed=seed), group))
             ratios = [of_slice for _, of_slice in simulated]
-            correlation = _correlation(group)
             kept += [
-                {**item, "noise": path, "noise_scale": _scale(ratios, index), "noise_correlation": correlation}
+                {**item, "noise": path, "noise_scale": _scale(ratios, index)}
                 for index, (item, (path, _)) in enumerate(zip(group, simulated, strict=True))
             ]
     if not kept:
@@ -93,15 +91,6 @@ def _kernel(items: Sequence[Item]) -> Kernel | str:
         return match_scan([one.hu for one in slices], _pixel_mm(slices[0]), photons=_PHOTONS).kernel
     except InputError as error:
         return error.reason
-
-
-def _correlation(items: Sequence[Item]) -> float:
-    """Return the correlation of the noise of neighbouring slices in the middle of a series."""
-    first = max(0, (len(items) - _NEIGHBOURS) // 2)
-    slices = [read_slice(Path(item["image"][0])) for item in items[first : first + _NEIGHBOURS]]
-    alike = [one.hu for one in slices if one.hu.shape == slices[0].hu.shape]
-    found = noise_correlation(np.stack(alike), _pixel_mm(slices[0])) if len(alike) > 1 else 0.0
-    return representable(found)
 
 
 def _pixel_mm(one: CTSlice) -> float:

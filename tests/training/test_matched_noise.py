@@ -9,7 +9,7 @@ import pytest
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import read_slice
 from ctdenoise.noise.measure import ANATOMY_PER_MM, measure_noise, uniform_regions
-from ctdenoise.training import LoadNoised, neighbourhoods, prepare, simulate_matched_noise
+from ctdenoise.training import LoadNoised, prepare, simulate_matched_noise
 from tests.conftest import make_series
 
 
@@ -34,19 +34,6 @@ def test_simulated_noise_is_as_strong_as_that_of_the_slice_and_simulated_once(tm
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "noise").iterdir()}
     assert simulate_matched_noise(items(tmp_path / "a"), tmp_path / "noise", seed=1) == first
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "noise").iterdir()} == made
-
-
-def test_slices_get_the_noise_of_their_neighbours_too(tmp_path):
-    make_series(tmp_path / "a", slices=3, size=(160, 160))
-    first, middle, last = neighbourhoods(simulate_matched_noise(items(tmp_path / "a"), tmp_path / "noise"), 3)
-    assert middle["noise"] == [first["noise"][1], middle["noise"][1], last["noise"][1]]
-    noise = LoadNoised("noise")(middle)["noise"]
-    assert noise.shape == (3, 160, 160)
-    for channel, path, scale in zip(noise, middle["noise"], middle["noise_scale"], strict=True):
-        np.testing.assert_array_equal(channel, np.load(path).astype(np.float32) * np.float32(scale))
-    assert first["missing"] == [0]
-    # The noise of these slices is independent.
-    assert all(0 <= item["noise_correlation"] < 0.2 for item in (first, middle, last))
 
 
 def test_series_without_soft_tissue_are_left_out_and_named_in_the_log(tmp_path, caplog):

@@ -26,8 +26,9 @@ OutputOption = Annotated[
 EncoderOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Encoder as NAME or NAME=WEIGHTS_FILE; repeatable. Names: clip-rn50, ctdenoise-rn50, augnet, astra, "
-        f"random-rn50, and the ResNets of timm (default: {', '.join(_DEFAULT_ENCODERS)}).",
+        help="Encoder as NAME or NAME=WEIGHTS_FILE; repeatable. Names: clip-rn50, ctdenoise-rn50, "
+        "ctdenoise-rn50-equivariant, augnet, astra, random-rn50, and the ResNets of timm "
+        f"(default: {', '.join(_DEFAULT_ENCODERS)}).",
         show_default=False,
         rich_help_panel=_ENCODERS,
     ),

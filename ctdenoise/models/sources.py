@@ -12,9 +12,9 @@ from ctdenoise.models.clip import CLIP_LAYOUTS, clip_weights
 from ctdenoise.models.encoder import CLIP_RESNETS, FeatureEncoder, TimmResNetEncoder
 from ctdenoise.models.weights import load_encoder
 
-#: The encoder that ships with ctdenoise; its weights are not CLIP's.
-OWN_ENCODER = "ctdenoise-rn50"
-_OWN_FILE = Path(__file__).parent / "pretrained" / "encoders" / f"{OWN_ENCODER}.safetensors"
+#: The encoders that ship with ctdenoise; their weights are not CLIP's.
+OWN_ENCODERS = ("ctdenoise-rn50", "ctdenoise-rn50-equivariant")
+_OWN_FOLDER = Path(__file__).parent / "pretrained" / "encoders"
 #: Prefix of names of encoders with random weights.
 _RANDOM = "random-"
 #: Layout and SHA-256 of the weights files that Python packages contain.
@@ -31,8 +31,9 @@ class EncoderSource:
     Attributes
     ----------
     name
-        ``clip-rn50`` (also ``-rn101``, ``-rn50x4``, ``-rn50x16``): OpenAI's CLIP. ``ctdenoise-rn50``: the encoder that
-        ships with ctdenoise. ``augnet``: a ResNet-50, self-supervised on photographs (Chen et al. 2021); ``astra``: a
+        ``clip-rn50`` (also ``-rn101``, ``-rn50x4``, ``-rn50x16``): OpenAI's CLIP. ``ctdenoise-rn50`` and
+        ``ctdenoise-rn50-equivariant``: the encoders that ship with ctdenoise, trained on CT, and level-equivariant and
+        trained on photographs. ``augnet``: a ResNet-50, self-supervised on photographs (Chen et al. 2021); ``astra``: a
         ResNet-152 trained on chest CT with reports, its kernels summed over depth; both from
         ``ctdenoise[representations]``. ``random-`` and a layout, e.g. ``random-rn50`` or ``random-resnet50``: random
         weights. Any other name: a timm ResNet, such as ``resnet50.tv_in1k``.
@@ -51,7 +52,7 @@ class EncoderSource:
 
 def encoder_source(name: str) -> EncoderSource:
     """Return the encoder of a name."""
-    if name == OWN_ENCODER:
+    if name in OWN_ENCODERS:
         return EncoderSource(name, "RN50")
     if name in CLIP_LAYOUTS:
         return EncoderSource(name, CLIP_LAYOUTS[name])
@@ -80,8 +81,8 @@ def load_source(encoder: FeatureEncoder, source: EncoderSource, file: Path | Non
     InputError
         If the weights are not found, or belong to another encoder.
     """
-    if file is None and source.name == OWN_ENCODER:
-        file = _OWN_FILE
+    if file is None and source.name in OWN_ENCODERS:
+        file = _OWN_FOLDER / f"{source.name}.safetensors"
     elif file is None and source.name in CLIP_LAYOUTS:
         file = clip_weights(source.name)
     elif file is None and source.name in _PACKAGED:

@@ -98,7 +98,13 @@ def with_neighbours_ignored(state: Mapping[str, Tensor], model: LiteDenoiser) ->
     return {**state, name: weight}
 
 
-def calibrate(model: torch.nn.Module, encoder: str, items: Sequence[Mapping[str, Any]], load: Compose) -> None:
+def calibrate(
+    model: torch.nn.Module,
+    encoder: str,
+    weights: str | Path | None,
+    items: Sequence[Mapping[str, Any]],
+    load: Compose,
+) -> None:
     """Set the BatchNorm statistics of an encoder with random weights to those of some images.
 
     Parameters
@@ -107,12 +113,14 @@ def calibrate(model: torch.nn.Module, encoder: str, items: Sequence[Mapping[str,
         The network; one without an encoder is not changed.
     encoder
         Name of its encoder; unless it stands for random weights, the network is not changed.
+    weights
+        The file that its weights are from instead; the network is not changed then.
     items
         Items of a datalist.
     load
         Transforms that give ``data["image"]`` as ``[1 or 3, H, W]``; the centres of the images are used.
     """
-    if not isinstance(model, ClipDenoiser) or not encoder_source(encoder).is_random:
+    if not isinstance(model, ClipDenoiser) or weights is not None or not encoder_source(encoder).is_random:
         return
     images = [torch.as_tensor(load(item)["image"]) for item in items]
     rows, columns = (min(image.shape[axis] for image in images) // SIZE_MULTIPLE * SIZE_MULTIPLE for axis in (1, 2))

@@ -194,6 +194,28 @@ def test_the_level_equivariant_network_trains_exports_and_denoises(tmp_path):
 
 
 @pytest.mark.slow
+def test_an_encoder_is_trained_with_its_decoder_and_then_frozen(tmp_path):
+    values = {**SMALL, "iterations": 4, "dataset_dir": photographs(tmp_path / "data")}
+    train, export = ("ctdenoise", "train", "natural_gaussian"), ("ctdenoise", "export", "natural_gaussian")
+    both = ("--overlay", "pretrain_encoder", "--output_dir", str(tmp_path / "both"))
+    call(*train, *both, *arguments(**values), cwd=tmp_path)
+    call(*export, *both, cwd=tmp_path)
+    begun = tmp_path / "both" / "model"
+    weights = {"encoder_weights": begun / "encoder.safetensors", "decoder_weights": begun / "decoder.safetensors"}
+    frozen = ("--overlay", "in_house", "--output_dir", str(tmp_path / "frozen"))
+    call(*train, *frozen, *arguments(**values, **weights), cwd=tmp_path)
+    call(*export, *frozen, cwd=tmp_path)
+    first, second = (zoo.load_model(folder)[0] for folder in (begun, tmp_path / "frozen" / "model"))
+    assert zoo.describe(tmp_path / "frozen" / "model").training_noise is None
+    image = torch.rand(1, 3, 32, 48)
+    with torch.inference_mode():
+        for ours, theirs in zip(first.encoder(image), second.encoder(image), strict=True):
+            assert torch.equal(ours, theirs)
+        assert not torch.equal(first(image), second(image))
+        torch.testing.assert_close(second(5 * image), 5 * second(image), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_a_checkpoint_of_another_training_is_not_resumed(tmp_path):
     values = {**SMALL, "iterations": 2, "dataset_dir": photographs(tmp_path / "data"), "output_dir": tmp_path / "out"}
     call("ctdenoise", "train", "natural_gaussian", *arguments(**values), cwd=tmp_path)

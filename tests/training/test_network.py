@@ -56,15 +56,18 @@ def test_seeds_repeat_and_differ():
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_only_encoders_with_random_weights_are_calibrated():
+def test_only_encoders_whose_weights_are_random_are_calibrated():
     items = [{"image": torch.rand(3, 40, 50)}, {"image": torch.rand(3, 64, 33)}]
     random = initialise_network({"out_channels": 3}, encoder="random-resnet18", gamma=0)
     before = random.encoder.body.bn1.running_mean.clone()
-    calibrate(random, "random-resnet18", items, lambda item: item)
+    calibrate(random, "random-resnet18", None, items, lambda item: item)
     assert not torch.equal(random.encoder.body.bn1.running_mean, before)
+    before = random.encoder.body.bn1.running_mean.clone()
+    calibrate(random, "random-resnet18", "encoder.safetensors", items[:1], lambda item: item)
+    assert torch.equal(random.encoder.body.bn1.running_mean, before)
     trained = initialise_network({"out_channels": 3}, encoder="ctdenoise-rn50", gamma=0)
     before = trained.encoder.bn1.running_mean.clone()
-    calibrate(trained, "ctdenoise-rn50", items, lambda item: item)
+    calibrate(trained, "ctdenoise-rn50", None, items, lambda item: item)
     assert torch.equal(trained.encoder.bn1.running_mean, before)
 
 

@@ -172,7 +172,7 @@ def test_real_series_come_out_as_the_denoiser_gives_them(tmp_path, data):
 SMALL_LAYOUTS: dict[str, dict[str, Any]] = {
     "ct_lowdose": {"encoder": "resnet18", "residual": 9},
     "ct_lowdose_lite": {"architecture": "lite", "residual": 9},
-    "natural_gaussian": {"encoder": "resnet18", "out_channels": 3},
+    "natural_gaussian": {"encoder": "resnet18", "out_channels": 3, "level_equivariant": True},
     "natural_lite": {"architecture": "lite", "out_channels": 3, "level_equivariant": True},
     "natural_srgb": {"encoder": "resnet18", "out_channels": 3, "residual": 9},
 }

@@ -92,7 +92,7 @@ def test_a_suite_wants_data_and_no_images(extra, tmp_path):
 def test_the_command_writes_the_table_of_models_that_ship(benches, tmp_path_factory):
     (benches / "Kodak24").rename(benches / "other")
     out = tmp_path_factory.mktemp("out")
-    command = ["evaluate", "--suite", "natural-ood", "--data", str(benches), "--model", "natural-srgb", "-o", str(out)]
+    command = ["evaluate", "--suite", "natural-ood", "--data", str(benches), "--model", "natural-lite", "-o", str(out)]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     assert (out / "suite.md").read_text() == done.output
@@ -101,5 +101,5 @@ def test_the_command_writes_the_table_of_models_that_ship(benches, tmp_path_fact
         "none",
         "total variation",
         "non-local means",
-        "natural-srgb",
+        "natural-lite",
     ]

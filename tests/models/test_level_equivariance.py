@@ -42,9 +42,9 @@ def equivariance_error(network: torch.nn.Module, image: torch.Tensor, factor: fl
 
 @pytest.mark.parametrize("factor", [0.1, 0.3, 2.0, 7.3, 10.0])
 def test_untrained_networks_and_those_that_ship_are_level_equivariant(factor):
-    shipped, _ = load_model("natural-lite")
+    shipped = [load_model(name)[0] for name in ("natural-lite", "natural-gaussian")]
     image = photograph(1, 3, 64, 96)
-    for network in (shipped, *map(network_of, LAYOUTS)):
+    for network in (*shipped, *map(network_of, LAYOUTS)):
         assert not torch.equal(network(image), image)
         assert equivariance_error(network, image, factor) < 1e-5
 

@@ -192,7 +192,15 @@ def small_model(name: str, folder: Path) -> torch.nn.Module:
     return network
 
 
-@pytest.fixture(params=BUNDLES)
+#: A bundle with an encoder and one without by default, the others as slow tests.
+TWO_IN_SHORT = [
+    "ct_lowdose_lite",
+    "natural_gaussian",
+    *(pytest.param(n, marks=pytest.mark.slow) for n in BUNDLES if n not in ("ct_lowdose_lite", "natural_gaussian")),
+]
+
+
+@pytest.fixture(params=TWO_IN_SHORT)
 def written(request, tmp_path) -> tuple[str, Path, torch.nn.Module]:
     """A bundle written to the folder of its name, with a small model."""
     name = request.param

@@ -15,6 +15,8 @@ from ctdenoise.io.dicom.read import read_dataset
 from ctdenoise.io.images import is_image, read_image
 from ctdenoise.io.volumes import Volume, is_volume, read_volume
 
+_ONE_SERIES = "give the folder of one series; ctdenoise inspect lists the series in a folder"
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -115,7 +117,7 @@ def open_stack(path: Path) -> Stack:
         raise InputError(
             f"expected one CT series, found {', '.join(f'{one.number} ({len(one.slices)} slices)' for one in stacks)}",
             path=path,
-            hint="give the folder of one series; ctdenoise inspect lists the series in a folder",
+            hint=_ONE_SERIES,
         )
     return stacks[0]
 
@@ -142,7 +144,7 @@ def open_stacks(path: Path) -> list[Stack]:
         return [Stack(path, "image", tuple(Slice(file.stem, file, stem=file.stem) for file in images))]
     series = discover(path).series
     if not series:
-        raise InputError("expected one CT series, found none", path=path)
+        raise InputError("expected one CT series, found none", path=path, hint=_ONE_SERIES)
     return [series_stack(one, path) for one in series]
 
 

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 
 from ctdenoise.audit.inserts import SIDE, Curve, Image, around, spaced, with_inserts
 from ctdenoise.audit.observers import pixel_spectrum
+from ctdenoise.audit.windows import Window, correlation_of, middle
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation import resolution
 from ctdenoise.inference.denoiser import Denoiser
@@ -22,19 +23,19 @@ _SLICES, _LESIONS = 3, 8
 #: Resolution where there is no smooth skin to measure it at: a Gaussian of this standard deviation, mm.
 _ASSUMED_BLUR_MM = 0.5
 
-Denoise = Callable[[Image], Image]
+Denoise = Callable[[Window], Image]
 
 
 @dataclass(frozen=True)
 class AtStrength:
-    """Denoises a slice, ``[H, W]`` HU, with one model at one strength."""
+    """Denoises a slice, given with its neighbours, with one model at one strength."""
 
     denoiser: Denoiser
     strength: float
 
-    def __call__(self, image: Image) -> Image:
-        """Return the denoised slice."""
-        denoised: Image = self.denoiser.denoise_slices(image[None], self.strength)[0]
+    def __call__(self, window: Window) -> Image:
+        """Return the denoised slice, ``[H, W]`` HU, of ``[N, H, W]``."""
+        denoised: Image = self.denoiser.denoise_slices(window[None], self.strength)[0]
         return denoised
 
 
@@ -44,10 +45,12 @@ class Bench:
 
     Attributes
     ----------
-    slices
-        ``[H, W]`` HU each.
+    windows
+        Slices with their neighbours.
     pixel_mm
         Pixel spacing.
+    correlation
+        Of the noise of neighbours, from 0 to 0.7.
     regions
         Uniform regions, in which noise is measured.
     places
@@ -55,21 +58,27 @@ class Bench:
     ttf, measured_ttf
         Resolution of the scan, and whether it was measured.
     denoise
-        Maps a slice to a denoised one.
+        Maps a slice, given with its neighbours, to a denoised one.
     """
 
-    slices: Sequence[Image]
+    windows: Sequence[Window]
     pixel_mm: float
+    correlation: float
     regions: Sequence[Region]
     places: Mapping[str, Sequence[Sequence[tuple[int, int]]]]
     ttf: Curve
     measured_ttf: bool
     denoise: Denoise
 
+    @property
+    def slices(self) -> list[Image]:
+        """The slices themselves, ``[H, W]`` HU each."""
+        return [middle(window) for window in self.windows]
+
     @cached_property
     def denoised(self) -> list[Image]:
         """The slices as they are, denoised."""
-        return [self.denoise(one) for one in self.slices]
+        return [self.denoise(window) for window in self.windows]
 
     def spectra(self, images: Sequence[Image]) -> NDArray[np.float64]:
         """Return the noise spectrum of each uniform region, for observers."""
@@ -77,31 +86,43 @@ class Bench:
         return np.stack([pixel_spectrum(power, self.pixel_mm, SIDE) for power in powers])
 
     def responses(
-        self, patch: NDArray[np.float64], slices: Sequence[Image], without: Sequence[Image]
+        self, patch: NDArray[np.float64], windows: Sequence[Window], without: Sequence[Image]
     ) -> dict[str, NDArray[np.float64]]:
-        """Return by kind of place what is left of each lesion after denoising, ``[N, 64, 64]`` HU."""
+        """Return by kind of place what is left of each lesion after denoising, ``[N, 64, 64]`` HU.
+
+        A lesion is as long as the neighbours reach: it is inserted into them, too.
+
+        Parameters
+        ----------
+        patch
+            The lesion, ``[64, 64]`` HU.
+        windows
+            Slices with their neighbours, as of this bench.
+        without
+            The denoised slices without lesions.
+        """
         found: dict[str, list[NDArray[np.float64]]] = {kind: [] for kind in self.places}
-        for index, (image, plain) in enumerate(zip(slices, without, strict=True)):
+        for index, (window, plain) in enumerate(zip(windows, without, strict=True)):
             everywhere = [place for kind in self.places for place in self.places[kind][index]]
-            difference = self.denoise(with_inserts(image, patch, everywhere)) - plain
+            difference = self.denoise(with_inserts(window, patch, everywhere)) - plain
             for kind in self.places:
                 found[kind] += [difference[around(*place)].astype(np.float64) for place in self.places[kind][index]]
         return {kind: np.stack(patches) for kind, patches in found.items() if patches}
 
 
 def make_bench(
-    sample: Sequence[Image], pixel_mm: float, denoise: Denoise, regions: Sequence[Region] | None = None
+    sample: Sequence[Window], pixel_mm: float, denoise: Denoise, regions: Sequence[Region] | None = None
 ) -> Bench:
     """Choose slices and places for lesions in some slices of a series.
 
     Parameters
     ----------
     sample
-        ``[H, W]`` HU each.
+        Slices with their neighbours.
     pixel_mm
         Pixel spacing.
     denoise
-        Denoises a slice.
+        Denoises a slice, given with its neighbours.
     regions
         Uniform regions of the sample that were found without looking at their noise
         (:func:`~ctdenoise.evaluation.physics.noise_regions`): regions that look uniform in the sample itself have less
@@ -113,11 +134,12 @@ def make_bench(
         If there is too little uniform soft tissue.
     """
     clean = [np.clip(np.nan_to_num(one, nan=-1024.0), -1024, 3072).astype(np.float32) for one in sample]
-    regions = uniform_regions(clean) if regions is None else regions
+    regions = uniform_regions([middle(one) for one in clean]) if regions is None else regions
     counts = np.bincount([region[0] for region in regions], minlength=len(clean))
     chosen = sorted(np.argsort(-counts, kind="stable")[:_SLICES].tolist())
     kept = [(chosen.index(i), row, column) for i, row, column in regions if i in chosen]
-    slices = [clean[i] for i in chosen]
+    windows = [clean[i] for i in chosen]
+    slices = [middle(one) for one in windows]
     half = REGION_SIZE // 2
     uniform, structured = [], []
     for index, image in enumerate(slices):
@@ -132,7 +154,8 @@ def make_bench(
     arcs = [resolution.skin_arcs(image) for image in slices]
     measured = any(arcs)
     ttf = resolution.skin_ttf(slices, arcs, pixel_mm) if measured else _assumed_ttf(pixel_mm)
-    return Bench(slices, pixel_mm, kept, {"uniform": uniform, "structured": structured}, ttf, measured, denoise)
+    places = {"uniform": uniform, "structured": structured}
+    return Bench(windows, pixel_mm, correlation_of(windows, pixel_mm), kept, places, ttf, measured, denoise)
 
 
 def _structured(image: Image, seed: int) -> list[tuple[int, int]]:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ctdenoise.audit.bench import AtStrength
 from ctdenoise.audit.error_bounds import TISSUES, Coverage
 from ctdenoise.audit.phantom import at_dose
-from ctdenoise.audit.series_audit import ASSUMED_PIXEL_MM
+from ctdenoise.audit.series_audit import ASSUMED_PIXEL_MM, SOURCE
 from ctdenoise.audit.series_error import calibrate_series
+from ctdenoise.audit.windows import Window, WindowReader, correlation_of, middle
+from ctdenoise.evaluation.pairing import align
 from ctdenoise.evaluation.stacks import open_stack
 from ctdenoise.files import write_whole
 from ctdenoise.inference import Denoiser
@@ -23,8 +24,6 @@ from ctdenoise.inference.strength import automatic_strength
 from ctdenoise.io.dicom import read_slice
 from ctdenoise.noise.matching import match_scan
 from ctdenoise.noise.measure import evenly_spread
-
-Image = NDArray[np.float32]
 
 #: Range of stored HU of 12 bits.
 _STORED_HU = (-1024.0, 3071.0)
@@ -53,7 +52,7 @@ class PairCoverage:
 
 
 def measure_coverage(
-    full_dose: Sequence[Image],
+    full_dose: Sequence[Window],
     denoiser: Denoiser,
     *,
     dose: float,
@@ -66,7 +65,7 @@ def measure_coverage(
     Parameters
     ----------
     full_dose
-        Slices of a series, ``[H, W]`` HU each; at least two. The calibration does not see them.
+        Slices of a series with their neighbours; at least two. The calibration does not see them.
     denoiser
         Of the low-dose slices.
     dose
@@ -81,24 +80,32 @@ def measure_coverage(
     InputError
         If there is too little uniform soft tissue to simulate noise.
     """
-    scan = match_scan([full_dose[i] for i in evenly_spread(len(full_dose), _MATCHED)], pixel_mm)
+    scan = match_scan([middle(full_dose[i]) for i in evenly_spread(len(full_dose), _MATCHED)], pixel_mm)
+    correlation = correlation_of(full_dose, pixel_mm)
     low_dose = []
-    for seed, image in enumerate(full_dose):
-        noisy = at_dose(image, pixel_mm, dose, scan, np.random.default_rng([seed, 9]))
+    for seed, window in enumerate(full_dose):
+        noisy = at_dose(window, pixel_mm, dose, scan, np.random.default_rng([seed, 9]), correlation)
         low_dose.append(np.clip(np.rint(noisy), *_STORED_HU).astype(np.float32))
     if strength is None:
-        strength = automatic_strength(low_dose, pixel_mm, thickness_mm).strength
+        strength = automatic_strength([middle(one) for one in low_dose], pixel_mm, thickness_mm).strength
     denoise = AtStrength(denoiser, strength)
-    denoised = [denoise(image) for image in low_dose]
-    pairs = list(zip(low_dose, denoised, strict=True))
+    pairs = [(window, _denoised(window, denoise)) for window in low_dose]
     found = calibrate_series(pairs[::2], denoise, pixel_mm=pixel_mm, thickness_mm=thickness_mm)
     coverage, sums = Coverage(), np.zeros(len(TISSUES))
-    for (source, result), truth in zip(pairs[1::2], full_dose[1::2], strict=True):
-        bound = found.bounds.bound(source, result)
-        sums += coverage.add(bound, result, truth)
+    for (source, denoised), truth in zip(pairs[1::2], full_dose[1::2], strict=True):
+        result = middle(denoised)
+        bound = found.bounds.bound(middle(source), result)
+        sums += coverage.add(bound, result, middle(truth))
     shares = coverage.shares()
     means = {name: float(sums[i] / coverage.pixels[i]) for i, name in enumerate(TISSUES) if name in shares}
     return PairCoverage(strength, found.doses, shares, means)
+
+
+def _denoised(window: Window, denoise: AtStrength) -> Window:
+    """Denoise a slice with its neighbours, and these without theirs, which are not at hand."""
+    denoised = denoise.denoiser.denoise_slices(window, denoise.strength)
+    denoised[len(window) // 2] = denoise(window)
+    return denoised
 
 
 def main() -> None:
@@ -116,9 +123,9 @@ def main() -> None:
     print(f"| series | strength | taken for | {' | '.join(TISSUES)} |\n| --- |{' --- |' * (2 + len(TISSUES))}")
     for path in options.series:
         stack = open_stack(path)
-        images = [stack.read(index) for index in evenly_spread(len(stack.slices), options.slices)]
+        read = WindowReader(align({SOURCE: stack}), denoiser.context)
         found = measure_coverage(
-            images,
+            [read(index)[SOURCE] for index in evenly_spread(len(stack.slices), options.slices)],
             denoiser,
             dose=options.dose,
             pixel_mm=stack.pixel_spacing_mm or ASSUMED_PIXEL_MM,

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from ctdenoise.audit.bench import AtStrength, Bench, make_bench
 from ctdenoise.audit.document import DoseStatement
 from ctdenoise.audit.phantom import SimulatedDose, at_dose, dose_statement
-from ctdenoise.audit.series_audit import ASSUMED_PIXEL_MM
+from ctdenoise.audit.series_audit import ASSUMED_PIXEL_MM, SOURCE
+from ctdenoise.audit.windows import Window, WindowReader, correlation_of, middle
+from ctdenoise.evaluation.pairing import align
 from ctdenoise.evaluation.stacks import open_stack
 from ctdenoise.inference import Denoiser
 from ctdenoise.inference.strength import automatic_strength
@@ -56,18 +58,20 @@ class DosePair:
 class _FromFullDose:
     """Slices of a bench at lower doses, simulated from the full-dose images."""
 
-    images: Sequence[Image]
+    windows: Sequence[Window]
     bench: Bench
     scan: Scan
     dose: float
 
-    def __call__(self, index: int, dose: float) -> Image:
-        """Return a slice of the bench at a dose relative to its own."""
-        return at_dose(self.images[index], self.bench.pixel_mm, self.dose * dose, self.scan, _random(100 + index))
+    def __call__(self, index: int, dose: float) -> Window:
+        """Return a slice of the bench, with its neighbours, at a dose relative to its own."""
+        bench = self.bench
+        random = _random(100 + index)
+        return at_dose(self.windows[index], bench.pixel_mm, self.dose * dose, self.scan, random, bench.correlation)
 
 
 def check_dose(
-    full_dose: Sequence[Image],
+    full_dose: Sequence[Window],
     denoiser: Denoiser,
     *,
     dose: float,
@@ -79,8 +83,8 @@ def check_dose(
     Parameters
     ----------
     full_dose
-        Slices of a series, ``[H, W]`` HU each; at least six. The statement is made in one half of them, and checked in
-        the other.
+        Slices of a series with their neighbours; at least six. The statement is made in one half of them, and checked
+        in the other.
     denoiser
         Of the low-dose slices, at their automatic strength.
     dose
@@ -88,16 +92,17 @@ def check_dose(
     pixel_mm
         Pixel spacing.
     neighbours
-        A neighbour of each slice, in which uniform regions are found.
+        For each slice another one near it, ``[H, W]`` HU, in which uniform regions are found.
 
     Raises
     ------
     InputError
         If there is too little uniform soft tissue.
     """
-    scan = match_scan(full_dose[::2], pixel_mm)
-    low_dose = [at_dose(image, pixel_mm, dose, scan, _random(seed)) for seed, image in enumerate(full_dose)]
-    strength = automatic_strength(low_dose, pixel_mm, None).strength
+    scan = match_scan([middle(one) for one in full_dose[::2]], pixel_mm)
+    correlation = correlation_of(full_dose, pixel_mm)
+    low_dose = [at_dose(one, pixel_mm, dose, scan, _random(seed), correlation) for seed, one in enumerate(full_dose)]
+    strength = automatic_strength([middle(one) for one in low_dose], pixel_mm, None).strength
     denoise = AtStrength(denoiser, strength)
     bench, other = (
         make_bench(
@@ -127,14 +132,15 @@ def main() -> None:
     print("| series | strength | stated | from full dose | contained |\n| --- | --- | --- | --- | --- |")
     for path in options.series:
         stack = open_stack(path)
-        indices = evenly_spread(len(stack.slices) - 1, _SLICES)
-        images, neighbours = ([stack.read(index + step) for index in indices] for step in range(2))
+        read = WindowReader(align({SOURCE: stack}), denoiser.context)
+        step = denoiser.context + 1
+        indices = evenly_spread(len(stack.slices) - step, _SLICES)
         found = check_dose(
-            images,
+            [read(index)[SOURCE] for index in indices],
             denoiser,
             dose=options.dose,
             pixel_mm=stack.pixel_spacing_mm or ASSUMED_PIXEL_MM,
-            neighbours=neighbours,
+            neighbours=[stack.read(index + step) for index in indices],
         )
         contained = {True: "yes", False: "no", None: ""}[found.holds]
         sentences = f"{found.stated.sentence} | {found.true.sentence}"

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 
 from ctdenoise.audit.noise_model import NoiseModel
-from ctdenoise.noise.lowdose import Scan, dose_noise
+from ctdenoise.audit.windows import Window, dose_noise_of, middle
+from ctdenoise.noise.lowdose import Scan
 
 Image = NDArray[np.float32]
 
@@ -58,13 +60,14 @@ class Simulated:
 
 
 def simulate(
-    source: Image,
-    denoised: Image,
-    denoise: Callable[[Image], Image],
+    source: Window,
+    denoised: Window,
+    denoise: Callable[[Window], Image],
     *,
     scan: Scan,
     doses: Sequence[float],
     pixel_mm: float,
+    correlation: float,
     seed: int,
 ) -> Simulated:
     """Make a low-dose image like a slice of the series, whose anatomy is the denoised slice.
@@ -72,30 +75,32 @@ def simulate(
     Parameters
     ----------
     source, denoised
-        A slice of the series, ``[H, W]`` HU; where the source has no signal, nothing is added.
+        A slice of the series with its neighbours; where the source has no signal, nothing is added.
     denoise
-        Denoises a slice as the series was denoised.
+        Denoises a slice, given with its neighbours, as the series was denoised.
     scan
         That makes the noise of the source, from :func:`~ctdenoise.noise.matching.match_scan`.
     doses
         Of the source relative to full dose, above 0, below 1.
     pixel_mm
         Pixel spacing.
+    correlation
+        Of the noise of neighbours, from 0 to 0.7.
     seed
         Of the noise.
     """
     # Halving a dose adds as much quantum noise as there was, and three times the variance of electronic noise.
     halved = replace(scan, electronic=scan.electronic / np.sqrt(3))
-    signal = ~without_signal(source)
-    noise, other = (
-        dose_noise(denoised, pixel_mm=pixel_mm, dose=0.5, scan=halved, rng=np.random.default_rng([seed, i])) * signal
-        for i in range(2)
-    )
+    signal = np.stack([~without_signal(one) for one in source])
+    add = partial(dose_noise_of, pixel_mm=pixel_mm, dose=0.5, scan=halved, correlation=correlation)
+    noise = add(denoised, rng=np.random.default_rng([seed, 0])) * signal
     limits = float(source.min()), float(source.max())
     low_dose = np.clip(denoised + noise, *limits)
+    anatomy, own = middle(denoised), middle(noise)
+    other = middle(add(anatomy[None], rng=np.random.default_rng([seed, 1])) * signal[len(signal) // 2])
     # Of noise n, the part that was there at full dose has the variance d and the covariance d with n.
-    full_dose = [np.clip(denoised + d * noise + np.sqrt(d * (1 - d)) * other, *limits) for d in doses]
-    return Simulated(source, denoise(low_dose), [one.astype(np.float32) for one in full_dose], denoised)
+    full_dose = [np.clip(anatomy + d * own + np.sqrt(d * (1 - d)) * other, *limits) for d in doses]
+    return Simulated(middle(source), denoise(low_dose), [one.astype(np.float32) for one in full_dose], anatomy)
 
 
 def without_signal(source: Image) -> NDArray[np.bool_]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ctdenoise.audit.windows import Window
+
 #: Rows and columns of an insert's patch.
 SIDE = 64
 #: Finer grid that a disc is drawn on before it is averaged to pixels.
@@ -39,11 +41,11 @@ def insert(diameter_mm: float, contrast_hu: float, pixel_mm: float, ttf: Curve) 
     return blurred
 
 
-def with_inserts(image: Image, patch: NDArray[np.float64], places: Sequence[tuple[int, int]]) -> Image:
-    """Return a slice with a patch added at each place (row and column of its centre)."""
-    result = image.copy()
+def with_inserts(window: Window, patch: NDArray[np.float64], places: Sequence[tuple[int, int]]) -> Window:
+    """Return a slice and its neighbours with a patch added at each place (row and column of its centre)."""
+    result = window.copy()
     for row, column in places:
-        result[around(row, column)] += patch.astype(np.float32)
+        result[:, *around(row, column)] += patch.astype(np.float32)
     return result
 
 

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from ctdenoise.audit.bench import Bench
 from ctdenoise.audit.document import DoseStatement, Interval, Phantom, PhantomTask
-from ctdenoise.audit.inserts import SIDE, Image, insert
+from ctdenoise.audit.inserts import SIDE, insert
 from ctdenoise.audit.observers import cho, npw
+from ctdenoise.audit.windows import Window, dose_noise_of
 from ctdenoise.evaluation import resolution
-from ctdenoise.noise.lowdose import Scan, dose_noise
+from ctdenoise.noise.lowdose import Scan
 from ctdenoise.noise.matching import match_scan
 
 #: Diameter, mm, and contrast, HU, of the lesions; and those that the dose statement is about.
@@ -44,7 +45,7 @@ def measure_phantom(bench: Bench, *, model: str, strength: float, advance: Calla
         if advance:
             advance()
     return Phantom(
-        slices=len(bench.slices),
+        slices=len(bench.windows),
         model=model,
         strength=strength,
         ttf="skin" if bench.measured_ttf else "assumed",
@@ -55,7 +56,7 @@ def measure_phantom(bench: Bench, *, model: str, strength: float, advance: Calla
 
 def _task(bench: Bench, task: tuple[float, float], spectra: Mapping[str, NDArray[np.float64]]) -> PhantomTask:
     patch = insert(*task, bench.pixel_mm, bench.ttf)
-    left = bench.responses(patch, bench.slices, bench.denoised)
+    left = bench.responses(patch, bench.windows, bench.denoised)
     recovery = {kind: (patches * patch).sum(axis=(1, 2)) / (patch**2).sum() for kind, patches in left.items()}
     same = np.broadcast_to(patch, left["uniform"].shape)
     return PhantomTask(
@@ -97,20 +98,23 @@ class SimulatedDose:
         self._bench = bench
         self._scan = match_scan(bench.slices, bench.pixel_mm)
 
-    def __call__(self, index: int, dose: float) -> Image:
-        """Return a slice of the bench at a dose relative to its own."""
-        rng = np.random.default_rng(index)
-        return at_dose(self._bench.slices[index], self._bench.pixel_mm, dose, self._scan, rng)
+    def __call__(self, index: int, dose: float) -> Window:
+        """Return a slice of the bench, with its neighbours, at a dose relative to its own."""
+        bench, rng = self._bench, np.random.default_rng(index)
+        return at_dose(bench.windows[index], bench.pixel_mm, dose, self._scan, rng, bench.correlation)
 
 
-def at_dose(image: Image, pixel_mm: float, dose: float, scan: Scan, rng: np.random.Generator) -> Image:
-    """Return a slice, ``[H, W]`` HU, at a dose relative to its own."""
-    noisy: Image = image + dose_noise(image, pixel_mm=pixel_mm, dose=dose, scan=scan, rng=rng)
+def at_dose(
+    window: Window, pixel_mm: float, dose: float, scan: Scan, rng: np.random.Generator, correlation: float
+) -> Window:
+    """Return a slice, with its neighbours, at a dose relative to its own; the correlation is that of neighbours."""
+    noise = dose_noise_of(window, pixel_mm=pixel_mm, dose=dose, scan=scan, rng=rng, correlation=correlation)
+    noisy: Window = window + noise
     return noisy
 
 
 def dose_statement(
-    bench: Bench, at_dose: Callable[[int, float], Image], advance: Callable[[], None] | None = None
+    bench: Bench, at_dose: Callable[[int, float], Window], advance: Callable[[], None] | None = None
 ) -> DoseStatement:
     """Find the dose at which the denoised series shows a lesion as well as the source does.
 
@@ -119,16 +123,16 @@ def dose_statement(
     bench
         From :func:`~ctdenoise.audit.bench.make_bench`.
     at_dose
-        Returns a slice of the bench, by its index, at a dose relative to its own.
+        Returns a slice of the bench, by its index, with its neighbours, at a dose relative to its own.
     advance
         Called after each of the ``len(DOSES)`` doses.
     """
     spectra = {"source": bench.spectra(bench.slices), "derived": bench.spectra(bench.denoised)}
     patch = insert(*DOSE_TASK, bench.pixel_mm, bench.ttf)
-    signals = [bench.responses(patch, bench.slices, bench.denoised)["uniform"]]
+    signals = [bench.responses(patch, bench.windows, bench.denoised)["uniform"]]
     noises = [spectra["derived"]]
     for share in DOSES:
-        noisy = [at_dose(index, share) for index in range(len(bench.slices))]
+        noisy = [at_dose(index, share) for index in range(len(bench.windows))]
         denoised = [bench.denoise(one) for one in noisy]
         signals.append(bench.responses(patch, noisy, denoised)["uniform"])
         noises.append(bench.spectra(denoised))

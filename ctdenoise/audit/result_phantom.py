@@ -8,6 +8,7 @@ from ctdenoise.audit.bench import AtStrength, make_bench
 from ctdenoise.audit.document import Phantom
 from ctdenoise.audit.phantom import measure_phantom
 from ctdenoise.audit.series_audit import ASSUMED_PIXEL_MM, SOURCE
+from ctdenoise.audit.windows import WindowReader
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import AlignedStacks
 from ctdenoise.evaluation.physics import noise_regions
@@ -40,7 +41,8 @@ def result_phantom(
     """
     denoise = _denoise(manifest, aligned)
     indices = evenly_spread(len(aligned), _SAMPLED)
-    sample = [aligned.read(index)[SOURCE] for index in indices]
+    read = WindowReader(aligned, denoise.denoiser.context)
+    sample = [read(index)[SOURCE] for index in indices]
     pixel_mm = aligned.base.pixel_spacing_mm or ASSUMED_PIXEL_MM
     bench = make_bench(sample, pixel_mm, denoise, noise_regions(aligned, indices))
     name = str(denoise.denoiser.description.name) if denoise.denoiser.description else "custom"
@@ -60,6 +62,4 @@ def _denoise(manifest: Manifest | None, aligned: AlignedStacks) -> AtStrength:
     denoiser = Denoiser.from_pretrained(model["name"], engine="eager", full_field=parameters.get("full_field", False))
     if denoiser.description is None or denoiser.description.sha256 != model["sha256"]:
         raise InputError(f"expected the model {model['name']} that the result was made with, found another", path=path)
-    if denoiser.context:
-        raise InputError("expected a model without context for --phantom, found one with", path=path)
     return AtStrength(denoiser, float(strength))

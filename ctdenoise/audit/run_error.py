@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ctdenoise.audit.bench import AtStrength
 from ctdenoise.audit.error_bounds import TISSUES, tissue_of
 from ctdenoise.audit.series_audit import DERIVED, SOURCE
 from ctdenoise.audit.series_error import LEVEL, Calibration, calibrate_series
+from ctdenoise.audit.windows import WindowReader
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import AlignedStacks, align
 from ctdenoise.evaluation.stacks import open_stack, source_stack
 from ctdenoise.inference.denoiser import Denoiser
-from ctdenoise.inference.denoising import Denoising, DenoisingRequest
+from ctdenoise.inference.denoising import DenoisingRequest
 from ctdenoise.inference.file_run import rewrite_manifest
 from ctdenoise.inference.manifest import ErrorBoundsEntry, Manifest, TissueBounds
 from ctdenoise.inference.results import Progress, SeriesResult
@@ -75,10 +77,11 @@ class ErrorWriter:
             raise InputError("expected the pixel spacing, found none")
         chosen = evenly_spread(len(aligned), _SLICES)
         self.progress.start("error bounds", len(chosen) + len(aligned), 0)
-        images = [aligned.read(index) for index in chosen]
+        operation = DenoisingRequest(self.denoiser).restore(manifest.operation.parameters)
+        windows = map(WindowReader(aligned, self.denoiser.context), chosen)
         calibration = calibrate_series(
-            [(image[SOURCE], image[DERIVED]) for image in images],
-            _Denoise(_operation(self.denoiser, manifest)),
+            [(one[SOURCE], one[DERIVED]) for one in windows],
+            AtStrength(operation.denoiser, operation.strength),
             pixel_mm=pixel_mm,
             thickness_mm=_thickness(source),
             advance=self.progress.advance,
@@ -106,23 +109,6 @@ class ErrorWriter:
             values[index] = bound
             self.progress.advance()
         return values, _tissues(calibration, pixels, sums)
-
-
-@dataclass(frozen=True)
-class _Denoise:
-    """Denoises a slice as the result was denoised."""
-
-    operation: Denoising
-
-    def __call__(self, image: Image) -> Image:
-        denoised: Image = self.operation(image[None], [])[0]
-        return denoised
-
-
-def _operation(denoiser: Denoiser, manifest: Manifest) -> Denoising:
-    if denoiser.context:
-        raise InputError("expected a model without context for --save-error, found one with")
-    return DenoisingRequest(denoiser).restore(manifest.operation.parameters)
 
 
 def _thickness(source: Series | Path) -> float | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ctdenoise.audit.error_bounds import Coverage, ErrorBounds, calibrate, simulate
 from ctdenoise.audit.noise_model import measure_noise_model
+from ctdenoise.audit.windows import Window, correlation_of, middle
 from ctdenoise.errors import InputError
 from ctdenoise.inference.strength import automatic_strength
 from ctdenoise.noise.lowdose import Scan
@@ -55,8 +56,8 @@ class Calibration:
 
 
 def calibrate_series(
-    pairs: Sequence[tuple[Image, Image]],
-    denoise: Callable[[Image], Image],
+    pairs: Sequence[tuple[Window, Window]],
+    denoise: Callable[[Window], Image],
     *,
     pixel_mm: float,
     thickness_mm: float | None,
@@ -67,9 +68,9 @@ def calibrate_series(
     Parameters
     ----------
     pairs
-        Source and denoised slice, ``[H, W]`` HU each: some of a series, evenly spread.
+        Source and denoised slice, each with its neighbours: some of a series, evenly spread.
     denoise
-        Denoises a slice as the series was denoised.
+        Denoises a slice, given with its neighbours, as the series was denoised.
     pixel_mm, thickness_mm
         Pixel spacing and slice thickness; the latter is None if unknown.
     advance
@@ -80,7 +81,8 @@ def calibrate_series(
     InputError
         If the series has too little uniform soft tissue to simulate its noise.
     """
-    sources = [source for source, _ in pairs]
+    sources = [middle(source) for source, _ in pairs]
+    correlation = correlation_of([source for source, _ in pairs], pixel_mm)
     noise = measure_noise_model(sources, pixel_mm)
     try:
         scan = match_scan([sources[i] for i in evenly_spread(len(sources), _MATCHED)], pixel_mm)
@@ -92,8 +94,18 @@ def calibrate_series(
     doses = (dose, dose / 2)
     simulated = []
     for seed, (source, denoised) in enumerate(pairs):
-        one = simulate(source, denoised, denoise, scan=scan, doses=doses, pixel_mm=pixel_mm, seed=seed)
-        simulated.append(one)
+        simulated.append(
+            simulate(
+                source,
+                denoised,
+                denoise,
+                scan=scan,
+                doses=doses,
+                pixel_mm=pixel_mm,
+                correlation=correlation,
+                seed=seed,
+            )
+        )
         if advance:
             advance()
     held = simulated[_HELD_BACK - 1 :: _HELD_BACK]

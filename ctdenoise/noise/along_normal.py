@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import toeplitz
 
 from ctdenoise.noise.measure import ANATOMY_PER_MM, REGION_SIZE, uniform_regions
 
@@ -30,6 +31,19 @@ def correlate(noise: NDArray[np.floating], correlation: float) -> NDArray[np.flo
     """Return noise ``[N - 2, H, W]`` that is correlated along N, from independent ``[N, H, W]`` as strong."""
     share = neighbour_share(correlation)
     mixed: NDArray[np.floating] = (noise[1:-1] + share * (noise[:-2] + noise[2:])) / np.sqrt(1 + 2 * share**2)
+    return mixed
+
+
+def correlate_all(noise: NDArray[np.floating], correlation: float) -> NDArray[np.floating]:
+    """Return noise ``[N, H, W]`` that is correlated along N as that of :func:`correlate`, from independent as strong.
+
+    It needs no slices beyond the ends: a few slices are mixed by the Cholesky factor of their covariance.
+    """
+    share = neighbour_share(correlation)
+    lags = np.zeros(max(3, len(noise)))
+    lags[:3] = 1.0, correlation, share**2 / (1 + 2 * share**2)
+    mixing = np.linalg.cholesky(toeplitz(lags[: len(noise)]))
+    mixed: NDArray[np.floating] = np.tensordot(mixing, noise, axes=1)
     return mixed
 
 

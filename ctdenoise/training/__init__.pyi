@@ -14,6 +14,7 @@ from .data import validation_set as validation_set
 from .datasets import load_data as load_data
 from .datasets import prepare as prepare
 from .distillation import PrepareDistillationBatch as PrepareDistillationBatch
+from .drawn import DrawEllipsoidsd as DrawEllipsoidsd
 from .export import export_model as export_model
 from .export import trained_network as trained_network
 from .handlers import GradientClipping as GradientClipping

@@ -208,8 +208,8 @@ def validation_set(
     loaded = []
     for index, item in enumerate(chosen):
         data = load(item)
-        if "label" not in data:
+        if "label" not in item:
             set_rnd(noise, seed + index)
-            data = noise({**data, "label": data["image"]})
+            data = noise({"label": data["image"], **data})
         loaded.append({key: data[key] for key in ("image", "label")})
     return loaded

@@ -18,7 +18,7 @@ from ctdenoise.training.datasets import Datalist, Item, item_paths
 from ctdenoise.version import __version__
 
 #: Where files are on this machine: not kept, because data and results may be moved between two runs.
-_PLACES = frozenset({"bundle_root", "dataset_dir", "datalist", "output_dir", "noise_dir"})
+_PLACES = frozenset({"bundle_root", "dataset_dir", "datalist", "output_dir", "noise_dir", "targets_dir"})
 #: What may differ between two runs of the same training: where it computes, and what it prints.
 _FREE = frozenset(
     {

@@ -11,6 +11,7 @@ from ctdenoise.audit.bench import make_bench
 from ctdenoise.audit.coverage import measure_coverage
 from ctdenoise.audit.document import DoseStatement, Interval
 from ctdenoise.audit.dose_check import DosePair, check_dose
+from ctdenoise.audit.windows import middle
 from ctdenoise.inference import Denoiser
 from ctdenoise.noise.lowdose import KERNELS, Scan, dose_noise
 from ctdenoise.noise.measure import uniform_regions
@@ -25,12 +26,12 @@ class Smooth(torch.nn.Module):
 
 
 def full_dose(count, size=256):
-    """Return slices of a large disc of soft tissue, with noise of projections."""
+    """Return slices of a large disc of soft tissue, with noise of projections, without neighbours."""
     rows, columns = np.mgrid[:size, :size] - size / 2
     clean = gaussian_filter(np.where(np.hypot(rows, columns) < 0.45 * size, 50.0, -1000.0), 0.9).astype(np.float32)
     scan = Scan(photons=2e5, kernel=KERNELS["smooth"])
     return [
-        clean + dose_noise(clean, pixel_mm=PIXEL_MM, dose=0.5, scan=scan, rng=np.random.default_rng(seed))
+        (clean + dose_noise(clean, pixel_mm=PIXEL_MM, dose=0.5, scan=scan, rng=np.random.default_rng(seed)))[None]
         for seed in range(count)
     ]
 
@@ -51,7 +52,7 @@ def test_a_statement_holds_where_its_interval_contains_the_true_dose():
 
 def test_a_bench_takes_the_regions_it_is_given(noisy):
     given = [(index, row + 1, column) for index, row, column in uniform_regions(noisy)]
-    bench = make_bench(noisy, PIXEL_MM, lambda image: image, given)
+    bench = make_bench([one[None] for one in noisy], PIXEL_MM, middle, given)
     assert sorted(bench.regions) == sorted(given)
 
 
@@ -67,6 +68,8 @@ def test_bounds_cover_the_full_dose_images_that_calibrated_nothing():
 @pytest.mark.slow
 def test_low_dose_images_tell_what_full_dose_images_tell():
     slices = full_dose(7)
-    found = check_dose(slices[:6], Denoiser(Smooth()), dose=0.25, pixel_mm=PIXEL_MM, neighbours=slices[1:])
+    found = check_dose(
+        slices[:6], Denoiser(Smooth()), dose=0.25, pixel_mm=PIXEL_MM, neighbours=[middle(one) for one in slices[1:]]
+    )
     assert found.stated.npw_source == pytest.approx(found.true.npw_source, rel=0.15)
     assert found.stated.npw_derived == pytest.approx(found.true.npw_derived, rel=0.2)

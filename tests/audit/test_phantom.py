@@ -9,21 +9,27 @@ from scipy.ndimage import gaussian_filter
 from ctdenoise.audit.bench import make_bench
 from ctdenoise.audit.inserts import SIDE, insert
 from ctdenoise.audit.phantom import _task, measure_phantom
+from ctdenoise.audit.windows import middle
 from ctdenoise.errors import InputError
 from ctdenoise.noise.lowdose import KERNELS, Scan, dose_noise
 from tests.audit.conftest import PIXEL_MM
 
 
-def same(image):
-    return image
+def same(window):
+    return middle(window)
 
 
-def smooth(image):
-    return gaussian_filter(image, 1.0)
+def smooth(window):
+    return gaussian_filter(middle(window), 1.0)
+
+
+def alone(slices):
+    """Return slices without neighbours."""
+    return [one[None] for one in slices]
 
 
 def test_contrast_recovery_and_resolution_of_a_linear_filter(noisy):
-    bench = make_bench(noisy, PIXEL_MM, smooth)
+    bench = make_bench(alone(noisy), PIXEL_MM, smooth)
     spectra = {"source": bench.spectra(bench.slices), "derived": bench.spectra(bench.denoised)}
     for diameter, contrast in ((5.0, 10.0), (10.0, 100.0), (10.0, -5.0)):
         found = _task(bench, (diameter, contrast), spectra)
@@ -39,7 +45,7 @@ def test_contrast_recovery_and_resolution_of_a_linear_filter(noisy):
 
 
 def test_nothing_done_changes_nothing(noisy):
-    bench = make_bench(noisy, PIXEL_MM, same)
+    bench = make_bench(alone(noisy), PIXEL_MM, same)
     spectra = {"source": bench.spectra(bench.slices), "derived": bench.spectra(bench.denoised)}
     found = _task(bench, (5.0, 10.0), spectra)
     assert found.contrast_recovery["uniform"].value == pytest.approx(1, abs=1e-3)
@@ -49,7 +55,7 @@ def test_nothing_done_changes_nothing(noisy):
 
 
 def test_lesions_do_not_overlap(noisy):
-    bench = make_bench(noisy, PIXEL_MM, same)
+    bench = make_bench(alone(noisy), PIXEL_MM, same)
     for index in range(len(bench.slices)):
         places = [place for kind in bench.places.values() for place in kind[index]]
         assert len(places) > 0
@@ -59,7 +65,7 @@ def test_lesions_do_not_overlap(noisy):
 
 def test_without_soft_tissue_there_is_no_phantom():
     with pytest.raises(InputError, match="expected at least 6 uniform regions"):
-        make_bench([np.full((128, 128), -1000.0, np.float32)], PIXEL_MM, same)
+        make_bench([np.full((1, 128, 128), -1000.0, np.float32)], PIXEL_MM, same)
 
 
 @pytest.mark.slow
@@ -71,7 +77,7 @@ def test_a_series_that_was_not_denoised_needs_its_own_dose(clean):
         for i, one in enumerate(clean)
     ]
     slices = [one + noise for one, noise in zip(clean, noises, strict=True)]
-    found = measure_phantom(make_bench(slices, PIXEL_MM, same), model="none", strength=0.0)
+    found = measure_phantom(make_bench(alone(slices), PIXEL_MM, same), model="none", strength=0.0)
     assert found.dose.npw_derived[0] == pytest.approx(found.dose.npw_source, rel=1e-3)
     # d′ falls with the root of the dose.
     ratios = np.array(found.dose.npw_derived) / np.sqrt(found.dose.doses)

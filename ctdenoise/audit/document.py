@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ctdenoise.evaluation.document import Record
+from ctdenoise.evaluation.record import Record
 
 #: Changes when a field changes its meaning or is removed.
 SCHEMA: Literal["ctdenoise-audit/1"] = "ctdenoise-audit/1"

@@ -22,7 +22,7 @@ from ctdenoise.inference.run import carry_out
 from ctdenoise.io.dicom import Series, read_slice
 from ctdenoise.io.dicom.archive import OpenedInput
 from ctdenoise.io.dicom.derivation import DicomOutput
-from ctdenoise.io.dicom.discover import Skipped
+from ctdenoise.io.dicom.series import Skipped
 from ctdenoise.provenance import Provenance
 from ctdenoise.version import __version__
 

@@ -14,7 +14,7 @@ from ctdenoise.evaluation.stacks import open_stack, source_stack
 from ctdenoise.inference.file_run import rewrite_manifest
 from ctdenoise.inference.manifest import AuditEntry
 from ctdenoise.inference.results import SeriesResult
-from ctdenoise.io.dicom.discover import Series, Skipped
+from ctdenoise.io.dicom.series import Series, Skipped
 
 
 def write_run_audit(result: SeriesResult, source: Series | Path, input_path: Path) -> list[Skipped]:

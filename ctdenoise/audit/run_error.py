@@ -23,8 +23,8 @@ from ctdenoise.inference.manifest import ErrorBoundsEntry, Manifest, TissueBound
 from ctdenoise.inference.results import Progress, SeriesResult
 from ctdenoise.io.dicom import Series, read_slice
 from ctdenoise.io.dicom.derive import derived_series_number
-from ctdenoise.io.dicom.discover import Skipped
 from ctdenoise.io.dicom.parametric_map import MapDescription, read_header, write_parametric_map
+from ctdenoise.io.dicom.series import Skipped
 from ctdenoise.io.volumes import read_volume, write_nifti_map
 from ctdenoise.noise.measure import evenly_spread
 from ctdenoise.provenance import json_sha256

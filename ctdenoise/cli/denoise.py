@@ -10,14 +10,14 @@ import typer
 
 from ctdenoise.cli.common import EngineName, JsonOption, interrupted, print_outcome, show_progress
 from ctdenoise.cli.dicomweb import FromOption, StudyOption, ToOption, check_usage, input_folder, store_results
+from ctdenoise.cli.run_handlers import RunHandlers
 from ctdenoise.errors import InputError
 from ctdenoise.io.transfer_syntax import TransferSyntax
 
 if TYPE_CHECKING:
     from ctdenoise.inference import Denoiser, RunOptions
-    from ctdenoise.inference.results import Progress, ResultHandler, RunResult, SeriesResult
+    from ctdenoise.inference.results import Progress, ResultHandler, RunResult
     from ctdenoise.io.dicom.deidentify import Deidentification
-    from ctdenoise.io.dicom.discover import Series, Skipped
 
 _MODEL, _OUTPUT, _DICOM, _SPEED = "Model", "Output", "DICOM", "Speed"
 
@@ -186,7 +186,7 @@ def run(
             show_progress(as_json) as progress,
             input_folder(source, from_service, study, series, progress) as folder,
         ):
-            handlers = _Handlers()
+            handlers = RunHandlers()
             if save_residual:
                 handlers.save_residual(output, options, progress)
             if save_error:
@@ -204,42 +204,6 @@ def run(
     outcome = replace(outcome, results=[*outcome.results, *handlers.residuals])
     stored = store_results(outcome, to_service) if to_service else None
     raise print_outcome(outcome, as_json, stored, report=report)
-
-
-class _Handlers:
-    """What is done with each result; see :class:`~ctdenoise.inference.results.ResultHandler`."""
-
-    def __init__(self) -> None:
-        self._handlers: list[ResultHandler] = []
-        self.residuals: list[SeriesResult] = []
-
-    def save_residual(self, output: Path, options: RunOptions, progress: Progress) -> None:
-        """Write what was removed as a series."""
-        from ctdenoise.audit.residual import ResidualWriter
-
-        self._handlers.append(ResidualWriter(output, options, progress, self.residuals))
-
-    def save_error(self, denoiser: Denoiser, progress: Progress) -> None:
-        """Write bounds on the error of each voxel."""
-        from ctdenoise.audit.run_error import ErrorWriter
-
-        self._handlers.append(ErrorWriter(denoiser, progress))
-
-    def audit(self) -> None:
-        """Audit the result."""
-        from ctdenoise.audit.run_audit import write_run_audit
-
-        self._handlers.append(write_run_audit)
-
-    def report(self) -> None:
-        """Write a report."""
-        from ctdenoise.evaluation.run_report import write_run_report
-
-        self._handlers.append(write_run_report)
-
-    def __call__(self, result: SeriesResult, source: Series | Path, input_path: Path) -> list[Skipped]:
-        """Do it, and return what could not be done."""
-        return [note for handler in self._handlers for note in handler(result, source, input_path)]
 
 
 def _denoise_audited(

@@ -16,7 +16,8 @@ from ctdenoise.evaluation.protocols import DEFAULT_PROTOCOL, PROTOCOLS, Mask, Pr
 from ctdenoise.evaluation.windows import DEFAULT_WINDOWS, WindowName
 
 if TYPE_CHECKING:
-    from ctdenoise.evaluation.document import Evaluation, Fidelity, Insert
+    from ctdenoise.evaluation.document import Evaluation, Fidelity
+    from ctdenoise.evaluation.physics_document import Insert
     from ctdenoise.evaluation.protocols import Measurement
 
 #: Metrics shown on the terminal; the files contain all.
@@ -231,7 +232,7 @@ def _sources(reference: Path | None, noisy: Path | None, tests: list[str]) -> di
 
 
 def _insert(text: str) -> Insert:
-    from ctdenoise.evaluation.document import Insert
+    from ctdenoise.evaluation.physics_document import Insert
 
     try:
         row, column, radius = (float(part) for part in text.split(","))

@@ -11,7 +11,7 @@ import typer
 from ctdenoise.cli.common import JsonOption, print_json, print_skipped
 
 if TYPE_CHECKING:
-    from ctdenoise.io.dicom.discover import Series, Skipped
+    from ctdenoise.io.dicom.series import Series, Skipped
 
 #: Columns of a line where there is no terminal: wide enough that nothing is cut.
 _PIPE_WIDTH = 400
@@ -43,7 +43,7 @@ def inspect(
 
 def _cut_off(series: tuple[Series, ...]) -> list[Skipped]:
     """Return a note of each slice whose file ends before its pixel data do."""
-    from ctdenoise.io.dicom.discover import Skipped
+    from ctdenoise.io.dicom.series import Skipped
 
     cut = [file for one in series for file in one.slices if file.missing_bytes]
     reason = "PixelData (7FE0,0010): {} bytes are missing; the file is cut off: copy or export it again"

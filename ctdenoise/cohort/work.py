@@ -23,7 +23,7 @@ from ctdenoise.inference import Denoiser, RunOptions, RunResult, SeriesResult, d
 from ctdenoise.inference.slice_pipeline import read_sample
 from ctdenoise.inference.strength import automatic_strength
 from ctdenoise.io.dicom import Series, SliceFile, discover
-from ctdenoise.io.dicom.discover import Skipped
+from ctdenoise.io.dicom.series import Skipped
 
 _LOG = logging.getLogger("ctdenoise")
 #: A process asks this often whether it should stop, seconds.

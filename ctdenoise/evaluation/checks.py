@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from ctdenoise.evaluation.document import Physics
 from ctdenoise.evaluation.pairing import NOISY, REFERENCE, AlignedStacks
+from ctdenoise.evaluation.physics_document import Physics
 from ctdenoise.noise.measure import MIN_REGIONS
 
 #: Largest bias of a tissue, HU, and correlations of what was removed with anatomy, that need no warning.

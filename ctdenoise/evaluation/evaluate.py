@@ -8,11 +8,12 @@ from importlib.metadata import version
 
 from ctdenoise.evaluation.checks import matching_warnings, physics_warnings
 from ctdenoise.evaluation.controls import CONTROL
-from ctdenoise.evaluation.document import Evaluation, Fidelity, Insert
+from ctdenoise.evaluation.document import Evaluation, Fidelity
 from ctdenoise.evaluation.fidelity import measure_fidelity
 from ctdenoise.evaluation.origin import image_info
 from ctdenoise.evaluation.pairing import NOISY, REFERENCE, AlignedStacks
 from ctdenoise.evaluation.physics import measure_physics
+from ctdenoise.evaluation.physics_document import Insert
 from ctdenoise.evaluation.protocols import DEFAULT_PROTOCOL, Mask, Measurement
 from ctdenoise.evaluation.statistics import compare_images
 from ctdenoise.inference.manifest import software_versions

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ctdenoise.evaluation.distortions import distortions, unit_range
-from ctdenoise.evaluation.document import Record
+from ctdenoise.evaluation.record import Record
 from ctdenoise.evaluation.stacks import Stack
 from ctdenoise.models.encoder import FeatureEncoder, build_encoder, calibrate_batch_norm
 from ctdenoise.models.sources import encoder_source, load_source

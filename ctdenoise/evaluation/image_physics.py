@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ctdenoise.evaluation import resolution
 from ctdenoise.evaluation.detectability import Observer
-from ctdenoise.evaluation.document import ImagePhysics, NoiseSpectrum, TransferFunction
+from ctdenoise.evaluation.physics_document import ImagePhysics, NoiseSpectrum, TransferFunction
 from ctdenoise.evaluation.resampling import Interval, Resampling, interval, weighted_mean
 from ctdenoise.evaluation.resolution import Arc, Curve, EdgeProfiles, falling_frequency
 from ctdenoise.evaluation.tissues import TissueMeans, insert_contrast

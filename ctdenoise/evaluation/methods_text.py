@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ctdenoise.evaluation.document import Evaluation, ImageInfo, Physics, Scan, Simulation
+from ctdenoise.evaluation.document import Evaluation, ImageInfo, Scan, Simulation
+from ctdenoise.evaluation.physics_document import Physics
 from ctdenoise.evaluation.protocols import ProtocolName
 from ctdenoise.evaluation.references import Citations
 from ctdenoise.evaluation.resampling import FEWEST_SLICES, RESAMPLES

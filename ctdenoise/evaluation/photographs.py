@@ -11,10 +11,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ctdenoise.evaluation.document import Record
 from ctdenoise.evaluation.filters import Denoise, filter_candidates
 from ctdenoise.evaluation.metrics import measure
 from ctdenoise.evaluation.protocols import Measurement
+from ctdenoise.evaluation.record import Record
 from ctdenoise.evaluation.tables import markdown
 from ctdenoise.evaluation.windows import UNIT_RANGE
 from ctdenoise.io.images import read_image

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ctdenoise.evaluation import resolution
 from ctdenoise.evaluation.detectability import TASK
-from ctdenoise.evaluation.document import Insert, Physics, RemovedNoise, Task
 from ctdenoise.evaluation.image_physics import Places, image_physics, noise_spectrum
 from ctdenoise.evaluation.pairing import NOISY, REFERENCE, AlignedStacks
+from ctdenoise.evaluation.physics_document import Insert, Physics, RemovedNoise, Task
 from ctdenoise.evaluation.removed_noise import removed_noise
 from ctdenoise.evaluation.stacks import Stack
 from ctdenoise.evaluation.tissues import tissue_masks

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter, gaussian_gradient_magnitude
 
-from ctdenoise.evaluation.document import RemovedNoise
+from ctdenoise.evaluation.physics_document import RemovedNoise
 from ctdenoise.evaluation.tissues import FEWEST_PIXELS, body_mask
 
 

@@ -8,9 +8,10 @@ from itertools import cycle
 import numpy as np
 
 from ctdenoise.evaluation.controls import CONTROL
-from ctdenoise.evaluation.document import Evaluation, ImageInfo, NoiseSpectrum, Physics
+from ctdenoise.evaluation.document import Evaluation, ImageInfo
 from ctdenoise.evaluation.figures import curves, spectra
 from ctdenoise.evaluation.pairing import NOISY, REFERENCE
+from ctdenoise.evaluation.physics_document import NoiseSpectrum, Physics
 from ctdenoise.evaluation.report_pictures import REMOVED, main_psnr
 
 _REFERENCE_COLOUR, _NOISY_COLOUR = "#15803d", "#64748b"

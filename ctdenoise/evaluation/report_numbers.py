@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ctdenoise.evaluation.document import Evaluation, ImagePhysics, Physics
+from ctdenoise.evaluation.document import Evaluation
+from ctdenoise.evaluation.physics_document import ImagePhysics, Physics
 
 Interval = tuple[float | None, float | None] | None
 #: Most decimals that are printed, and leading digits of an uncertainty up to which it has two (Particle Data Group).

@@ -8,7 +8,7 @@ from ctdenoise.errors import InputError
 from ctdenoise.evaluation.pairing import NOISY, align
 from ctdenoise.evaluation.stacks import Stack, open_stack, source_stack
 from ctdenoise.inference.results import SeriesResult
-from ctdenoise.io.dicom.discover import Series, Skipped
+from ctdenoise.io.dicom.series import Series, Skipped
 
 REPORT = "report.html"
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from ctdenoise.errors import InputError
-from ctdenoise.evaluation.document import Record
 from ctdenoise.evaluation.photographs import MethodResult, NoisyDataset, RealPairs, cells, compare, synthetic
 from ctdenoise.evaluation.protocols import SuiteName
+from ctdenoise.evaluation.record import Record
 from ctdenoise.evaluation.tables import markdown
 from ctdenoise.version import __version__
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, label
 
-from ctdenoise.evaluation.document import InsertContrast, TissueStatistics
+from ctdenoise.evaluation.physics_document import InsertContrast, TissueStatistics
 from ctdenoise.evaluation.resampling import Resampling, interval, weighted_mean
 
 Image = NDArray[np.floating]

@@ -11,15 +11,18 @@ from ctdenoise.inference.denoiser import Denoiser
 from ctdenoise.inference.denoising import DenoisingRequest, require_model_for
 from ctdenoise.inference.dicom_run import DicomRun
 from ctdenoise.inference.file_names import FileNames
-from ctdenoise.inference.file_run import FileRun, PhotographRun, VolumeRun
+from ctdenoise.inference.file_run import FileRun
 from ctdenoise.inference.operations import OperationRequest
 from ctdenoise.inference.options import RunOptions
+from ctdenoise.inference.photograph_run import PhotographRun
 from ctdenoise.inference.results import LoggedProgress, Progress, ResultHandler, RunResult, SeriesResult
 from ctdenoise.inference.run import carry_out, failed_alone
+from ctdenoise.inference.volume_run import VolumeRun
 from ctdenoise.io.dicom import Series, discover
 from ctdenoise.io.dicom.archive import opened
 from ctdenoise.io.dicom.cautions import finished_here
-from ctdenoise.io.dicom.discover import Examined, Skipped, examine, input_tree
+from ctdenoise.io.dicom.discover import Examined, examine, input_tree
+from ctdenoise.io.dicom.series import Skipped
 from ctdenoise.io.folders import require_outside
 from ctdenoise.io.images import find_images, is_image
 from ctdenoise.io.volumes import find_volumes, is_volume

@@ -40,7 +40,7 @@ from ctdenoise.io.dicom import Derivation, Series, SliceFile
 from ctdenoise.io.dicom.classic import frame_uid
 from ctdenoise.io.dicom.derivation import DicomOutput
 from ctdenoise.io.dicom.derive import derived_series_number
-from ctdenoise.io.dicom.discover import Skipped
+from ctdenoise.io.dicom.series import Skipped
 from ctdenoise.provenance import json_sha256
 
 

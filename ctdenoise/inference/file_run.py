@@ -1,14 +1,12 @@
-"""The runner for single files: volumes slice by slice, photographs whole; a manifest stands beside each result."""
+"""What the runners for volumes and for photographs share; a manifest stands beside each result."""
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctdenoise.errors import Help, InputError
-from ctdenoise.inference.denoising import Denoising
 from ctdenoise.inference.file_names import FileNames
 from ctdenoise.inference.manifest import (
     MANIFEST,
     DerivedEntry,
     Manifest,
-    SliceRecord,
     SourceEntry,
     read_manifest,
     software_versions,
 )
-from ctdenoise.inference.operations import OperationRequest, SeriesSample, SliceInfo, SliceOperation
+from ctdenoise.inference.operations import OperationRequest, SeriesSample, SliceOperation
 from ctdenoise.inference.options import RunOptions
-from ctdenoise.inference.parallel import results_in_order
 from ctdenoise.inference.results import Progress, SeriesResult
 from ctdenoise.inference.run import resolve_operation
-from ctdenoise.inference.strength import sample_indices
 from ctdenoise.io.dicom.archive import OpenedInput
 from ctdenoise.io.images import SUFFIXES as IMAGE_SUFFIXES
-from ctdenoise.io.images import Photograph, read_image
-from ctdenoise.io.neighbours import Plane, neighbour_indices
 from ctdenoise.io.volumes import SUFFIXES as VOLUME_SUFFIXES
-from ctdenoise.io.volumes import Volume, read_volume
 from ctdenoise.provenance import as_json_types
 
 
@@ -191,101 +182,6 @@ class FileRun(ABC):
         """Return the processed values, and record each slice."""
 
 
-class VolumeRun(FileRun):
-    """Processes a volume of HU slice by slice."""
-
-    kind = "volume"
-
-    def read(self) -> Volume:
-        """Read the volume."""
-        return read_volume(self.source)
-
-    def slices(self, source: Volume) -> int:
-        """Return the number of axial planes of all time points."""
-        return len(source.hu)
-
-    def sample(self, source: Volume) -> SeriesSample:
-        """Return some planes."""
-        indices, infos = sample_indices(len(source.hu)), self._infos(source)
-        return SeriesSample([source.hu[i] for i in indices], [infos[i] for i in indices], len(source.hu))
-
-    def process(self, plan: FilePlan) -> NDArray[np.float32]:
-        """Process the planes in batches."""
-        volume: Volume = plan.source
-        infos, result = self._infos(volume), np.empty_like(volume.hu)
-        context, depth = plan.operation.context, len(infos) // volume.frames
-        # The position falls where a time point begins, so that none has neighbours of another.
-        neighbours = neighbour_indices([Plane(float(index % depth)) for index in range(len(infos))], context)
-        size = plan.operation.batch_size
-        batches = [slice(first, first + size) for first in range(0, len(infos), size)]
-        apply = partial(_apply, plan.operation, volume.hu, neighbours, infos)
-        with closing(results_in_order(apply, batches, plan.operation.parallel_calls)) as results:
-            for batch, (hu, seconds) in zip(batches, results, strict=True):
-                result[batch] = hu
-                for info, padding in zip(infos[batch], volume.padding[batch], strict=True):
-                    plan.manifest.slices.append(self._record(info.key, int(padding.sum()), seconds))
-                    self.progress.advance()
-        return result
-
-    def _record(self, key: str, padding: int, seconds: float) -> SliceRecord:
-        return SliceRecord(
-            file=self.target.name,
-            source_uid=key,
-            source_sha256="",
-            derived_uid="",
-            clipped=0,
-            padding=padding,
-            seconds=round(seconds, 3),
-        )
-
-    def _infos(self, volume: Volume) -> list[SliceInfo]:
-        return [
-            SliceInfo(str(index), volume.pixel_spacing_mm, volume.slice_thickness_mm) for index in range(len(volume.hu))
-        ]
-
-
-class PhotographRun(FileRun):
-    """Denoises a photograph; the request's denoiser must be for photographs."""
-
-    kind = "photograph"
-
-    def read(self) -> Photograph:
-        """Read the photograph."""
-        return read_image(self.source)
-
-    def slices(self, source: Photograph) -> int:
-        """Return 1."""
-        return 1
-
-    def sample(self, source: Photograph) -> SeriesSample:
-        """Return nothing: no parameter is measured in photographs, and eager runs single images fastest."""
-        return SeriesSample([], [], 1)
-
-    def process(self, plan: FilePlan) -> NDArray[np.float32]:
-        """Denoise all channels."""
-        assert isinstance(plan.operation, Denoising)
-        began = time.perf_counter()
-        result = plan.operation.denoiser.process_image(plan.source.values, strength=plan.operation.strength)
-        if result.noise.level:
-            plan.manifest.operation.measured["noise_level"] = asdict(result.noise.level)
-        if result.noise.correlation:
-            plan.manifest.operation.measured["noise"] = asdict(result.noise.correlation)
-        seconds = round(time.perf_counter() - began, 3)
-        plan.manifest.slices.append(
-            SliceRecord(
-                file=self.target.name,
-                source_uid="0",
-                source_sha256="",
-                derived_uid="",
-                clipped=0,
-                padding=0,
-                seconds=seconds,
-            )
-        )
-        self.progress.advance()
-        return result.image
-
-
 def known_suffix(path: Path) -> str:
     """Return the part of a name that says its format; any other part may be a patient's name."""
     known = sorted((*VOLUME_SUFFIXES, *IMAGE_SUFFIXES), key=len, reverse=True)
@@ -301,16 +197,3 @@ def rewrite_manifest(result: SeriesResult) -> None:
     """Write the manifest of a result again, after something was added to it."""
     name = result.manifest.derived.file
     result.manifest.write(manifest_path(result.folder / name) if name else result.folder / MANIFEST)
-
-
-def _apply(
-    operation: SliceOperation,
-    hu: NDArray[np.float32],
-    neighbours: NDArray[np.intp],
-    infos: Sequence[SliceInfo],
-    batch: slice,
-) -> tuple[NDArray[np.float32], float]:
-    """Apply an operation to some planes; return their HU, and the seconds for each."""
-    began = time.perf_counter()
-    result = operation(hu[neighbours[batch]] if operation.context else hu[batch], infos[batch])
-    return result, (time.perf_counter() - began) / len(result)

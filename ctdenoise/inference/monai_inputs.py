@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ctdenoise.errors import InputError
 from ctdenoise.inference.monai_neighbours import PLANES, planes_as_array
 from ctdenoise.io.dicom import CTSlice, Discovery, discover, read_slice
-from ctdenoise.io.dicom.discover import input_tree, slice_plane
+from ctdenoise.io.dicom.discover import input_tree
+from ctdenoise.io.dicom.plane import slice_plane
 from ctdenoise.io.images import is_image
 from ctdenoise.io.volumes import find_volumes, is_volume, read_volume
 from ctdenoise.io.volumes.volume import LPS_RAS

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference.manifest import Manifest
-from ctdenoise.io.dicom.discover import Series, Skipped
+from ctdenoise.io.dicom.series import Series, Skipped
 
 _LOG = logging.getLogger("ctdenoise")
 

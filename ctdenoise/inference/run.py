@@ -12,7 +12,7 @@ from ctdenoise.inference.locking import output_lock
 from ctdenoise.inference.manifest import Manifest, OperationEntry, read_manifest
 from ctdenoise.inference.operations import OperationRequest, SeriesSample, SliceOperation
 from ctdenoise.inference.results import Progress, SeriesResult
-from ctdenoise.io.dicom.discover import Skipped
+from ctdenoise.io.dicom.series import Skipped
 
 PlanType = TypeVar("PlanType")
 

@@ -11,8 +11,8 @@ from pydicom import Dataset
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import CTSlice, SliceFile
-from ctdenoise.io.dicom.discover import plane
 from ctdenoise.io.dicom.enhanced import functional_group
+from ctdenoise.io.dicom.plane import plane
 from ctdenoise.io.neighbours import Plane, neighbour_indices
 
 Decoded = TypeVar("Decoded")

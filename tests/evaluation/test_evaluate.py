@@ -9,10 +9,11 @@ import pytest
 from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter
 
-from ctdenoise.evaluation.document import Evaluation, Insert
+from ctdenoise.evaluation.document import Evaluation
 from ctdenoise.evaluation.evaluate import evaluate
 from ctdenoise.evaluation.metrics import METRICS, Metric, default_measurements
 from ctdenoise.evaluation.pairing import align
+from ctdenoise.evaluation.physics_document import Insert
 from ctdenoise.evaluation.protocols import Mask, Measurement
 from ctdenoise.evaluation.report import write_report
 from ctdenoise.evaluation.results import write_results

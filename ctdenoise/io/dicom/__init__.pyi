@@ -1,10 +1,10 @@
 from .derivation import Derivation as Derivation
 from .derive import derive_slice as derive_slice
 from .discover import Discovery as Discovery
-from .discover import Series as Series
-from .discover import SliceFile as SliceFile
 from .discover import discover as discover
 from .pixels import CTSlice as CTSlice
 from .pixels import StoredPixels as StoredPixels
 from .pixels import read_slice as read_slice
+from .series import Series as Series
+from .series import SliceFile as SliceFile
 from .write import write_slice as write_slice

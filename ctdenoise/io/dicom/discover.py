@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,105 +16,11 @@ from ctdenoise.io.dicom.archive import OpenedInput
 from ctdenoise.io.dicom.cautions import cautions
 from ctdenoise.io.dicom.enhanced import is_enhanced
 from ctdenoise.io.dicom.header import NotASliceError, missing_pixel_bytes, read_header
-from ctdenoise.io.neighbours import Plane
+from ctdenoise.io.dicom.plane import acquisition, slice_plane
+from ctdenoise.io.dicom.series import Series, Skipped, SliceFile
 
 #: Files of ours beside images, and hidden files of other programs: not worth a line.
 _OWN_FILES = ("manifest.json", "report.html")
-
-
-@dataclass(frozen=True)
-class SliceFile:
-    """One instance of a series.
-
-    Attributes
-    ----------
-    path
-        The file.
-    name
-        What it is called in messages and manifests: its path in the input tree, or its entry in the archive.
-    uid
-        SOPInstanceUID.
-    plane
-        Where it is; its position along the slice normal is None if the file has none.
-    order
-        Sort key in its series: position, then acquisition and instance number, then path.
-    frames, enhanced
-        How many frames it has, and whether it is enhanced CT; classic CT has one.
-    missing_bytes
-        How many bytes of its pixel data are missing, as far as its header tells: the file was cut off.
-    """
-
-    path: Path
-    name: str
-    uid: str
-    plane: Plane
-    order: tuple[float, int, int, str]
-    frames: int = 1
-    enhanced: bool = False
-    missing_bytes: int = 0
-
-    @property
-    def position(self) -> float | None:
-        """Millimetres along the slice normal; None if the file has no position."""
-        return self.plane.position
-
-
-@dataclass(frozen=True)
-class Series:
-    """A CT series: its slices in order along the normal.
-
-    Attributes
-    ----------
-    uid, study_uid
-        SeriesInstanceUID and StudyInstanceUID.
-    number, description
-        SeriesNumber and SeriesDescription; None and "" where absent.
-    rows, columns
-        Matrix of the first slice.
-    slices
-        At least one.
-    patients
-        One hash for each patient; more than one is an error of the source. It is made of PatientID and its issuer, and
-        without PatientID of StudyInstanceUID. It can be turned back into a record number by trying all, so it is not to
-        be written anywhere.
-    warnings
-        Why a model may not fit: sentences that name a tag, without values that people typed.
-    """
-
-    uid: str
-    study_uid: str
-    number: int | None
-    description: str
-    rows: int
-    columns: int
-    slices: tuple[SliceFile, ...]
-    patients: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that is not processed.
-
-    Attributes
-    ----------
-    path
-        The file.
-    reason
-        Why; without names of files and values that people typed.
-    failed
-        Whether it looks like an image that should have been processed.
-    name
-        What it is called in messages and manifests; the whole path if not given.
-    """
-
-    path: Path
-    reason: str
-    failed: bool = False
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or str(self.path))
 
 
 @dataclass(frozen=True)
@@ -273,7 +178,7 @@ def _slice_file(path: Path, name: str, header: Dataset) -> SliceFile:
     where = slice_plane(header)
     order = (
         np.inf if where.position is None else where.position,
-        _acquisition(header),
+        acquisition(header),
         int(header.get("InstanceNumber") or 0),
         str(path),
     )
@@ -281,75 +186,6 @@ def _slice_file(path: Path, name: str, header: Dataset) -> SliceFile:
     return SliceFile(
         path, name, str(header.SOPInstanceUID), where, order, frames, enhanced, missing_pixel_bytes(header, path)
     )
-
-
-def _acquisition(header: Dataset) -> int:
-    return int(header.get("AcquisitionNumber") or 0)
-
-
-def slice_plane(header: Dataset) -> Plane:
-    """Return where a classic slice is (PS3.3 C.7.6.2.1.1)."""
-    return plane(
-        header.get("ImageOrientationPatient"),
-        header.get("ImagePositionPatient"),
-        _pixel_spacing(header),
-        (int(header.Rows), int(header.Columns), _acquisition(header)),
-    )
-
-
-def _pixel_spacing(header: Dataset) -> Sequence[float] | None:
-    """Return Pixel Spacing; None for text in its place, which is an error where the slice is read."""
-    try:
-        spacing: Sequence[float] | None = header.get("PixelSpacing")
-    except (TypeError, ValueError):
-        return None
-    return spacing
-
-
-def plane(
-    orientation: Sequence[float] | None,
-    origin: Sequence[float] | None,
-    spacing: Sequence[float] | None,
-    others: tuple[float, ...],
-) -> Plane:
-    """Return where a slice is.
-
-    Parameters
-    ----------
-    orientation, origin
-        See :func:`position_along_normal`.
-    spacing
-        Distance of rows and of columns in mm: Pixel Spacing; what is no pair of numbers is as unknown.
-    others
-        Further numbers in which neighbours agree.
-    """
-    position = position_along_normal(orientation, origin)
-    if position is None or orientation is None:
-        return Plane(None)
-    try:
-        rows, columns = (float(value) for value in spacing or ())
-    except (TypeError, ValueError):
-        rows = columns = 0.0
-    cosines = [float(value) for value in orientation]
-    along_row, along_column = np.array(cosines).reshape(2, 3) @ np.array(origin, float)
-    pixels = (float(along_row / (columns or 1.0)), float(along_column / (rows or 1.0)))
-    return Plane(position, (*others, *cosines, rows, columns), pixels)
-
-
-def position_along_normal(orientation: Sequence[float] | None, origin: Sequence[float] | None) -> float | None:
-    """Return the distance along the slice normal in mm (PS3.3 C.7.6.2.1.1); None if it is unknown.
-
-    Parameters
-    ----------
-    orientation
-        Six direction cosines, of a row and of a column: Image Orientation (Patient).
-    origin
-        Image Position (Patient), in mm.
-    """
-    if orientation is None or origin is None or len(orientation) != 6 or len(origin) != 3:
-        return None
-    row, column = np.array(orientation, float).reshape(2, 3)
-    return float(np.cross(row, column) @ np.array(origin, float))
 
 
 def _series(gathering: _Gathering) -> Series:

@@ -20,6 +20,7 @@ MODULES = {
     "ctdenoise.evaluation": "Image quality",
     "ctdenoise.evaluation.evaluate": "Evaluation of series",
     "ctdenoise.evaluation.document": "The result of an evaluation",
+    "ctdenoise.evaluation.physics_document": "The CT physics in that result",
     "ctdenoise.audit.entry": "Audit of a derived series",
     "ctdenoise.audit.document": "The result of an audit",
     "ctdenoise.transforms": "MONAI transforms of pixel values",

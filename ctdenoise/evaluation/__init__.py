@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ctdenoise.evaluation.context import context_comparison, sphere_comparison
     from ctdenoise.evaluation.figures import comparison_figure
     from ctdenoise.evaluation.metrics import window_metrics
+    from ctdenoise.evaluation.patients import patient_comparison
     from ctdenoise.evaluation.photographs import photograph_comparison
     from ctdenoise.evaluation.windows import WINDOWS, Window
 
@@ -19,6 +20,7 @@ __all__ = [
     "comparison_figure",
     "context_comparison",
     "ct_comparison",
+    "patient_comparison",
     "photograph_comparison",
     "sphere_comparison",
     "window_metrics",
@@ -30,6 +32,7 @@ _MODULES = {
     "comparison_figure": "figures",
     "context_comparison": "context",
     "ct_comparison": "comparison",
+    "patient_comparison": "patients",
     "photograph_comparison": "photographs",
     "sphere_comparison": "context",
     "window_metrics": "metrics",

@@ -8,13 +8,14 @@ from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 Denoise = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def filter_candidates(noise: float) -> dict[str, list[Denoise]]:
-    """Return total variation, non-local means and, where it is installed, BM3D, each with several parameters.
+    """Return Gaussian blur, total variation, non-local means and, where it is installed, BM3D, with several parameters.
 
     Parameters
     ----------
@@ -22,12 +23,19 @@ def filter_candidates(noise: float) -> dict[str, list[Denoise]]:
         Standard deviation of the noise. The filters take ``[H, W]`` or ``[H, W, C]`` in the same unit.
     """
     found: dict[str, list[Denoise]] = {
+        "Gaussian blur": [partial(_blur, sigma=sigma) for sigma in (0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2)],
         "total variation": [partial(_total_variation, weight=k * noise) for k in (0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2)],
         "non-local means": [partial(_non_local_means, h=k * noise, sigma=noise) for k in (0.3, 0.5, 0.8, 1.2)],
     }
     if find_spec("bm3d"):
         found["BM3D"] = [partial(_bm3d, sigma=k * noise) for k in (0.7, 1.0, 1.5)]
     return found
+
+
+def _blur(image: NDArray[np.float32], *, sigma: float) -> NDArray[np.float32]:
+    """Blur by a Gaussian, whose standard deviation is in pixels."""
+    smooth: NDArray[np.float32] = gaussian_filter(image, sigma, axes=(0, 1)).astype(np.float32)
+    return smooth
 
 
 def _total_variation(image: NDArray[np.float32], *, weight: float) -> NDArray[np.float32]:

@@ -145,8 +145,8 @@ def photograph_comparison(
 ) -> str:
     """Compare denoisers on photographs with added noise, as a Markdown table.
 
-    Total variation, non-local means and, if installed, BM3D use for each noise the parameter that gives the best PSNR
-    on these very images.
+    Gaussian blur, total variation, non-local means and, if installed, BM3D use for each noise the parameter that gives
+    the best PSNR on these very images.
 
     Parameters
     ----------

@@ -191,9 +191,9 @@ def validation_set(
     items
         Items of a datalist.
     load
-        Reads ``image`` and, if present, ``label``.
+        Reads ``image`` and, if present, ``label``; or computes a target as ``label``.
     noise
-        Random transform that adds noise to ``image``; applied to items without a ``label`` only.
+        Random transform that adds noise to ``image``; applied only to items that are not pairs with a ``label``.
     count
         Largest number of items to use; they are evenly spread over `items`.
     seed

@@ -82,3 +82,13 @@ def test_validation_noise_is_repeatable_and_real_pairs_are_not_changed():
     pair = {"image": np.ones((1, 4, 4)), "label": np.zeros((1, 4, 4))}
     (kept,) = validation_set([pair], dict, noise, count=3, seed=5)
     assert kept["image"] is pair["image"]
+
+
+def test_validation_noise_is_added_where_the_target_is_computed():
+    def load(item):
+        return {**item, "label": item["image"] + 1}
+
+    noise = Compose([RandGaussianNoised("image", prob=1.0, std=0.1, sample_std=False)])
+    (one,) = validation_set([{"image": np.zeros((1, 8, 8), np.float32)}], load, noise, count=1, seed=0)
+    assert float(np.std(np.asarray(one["image"]))) > 0.05
+    np.testing.assert_array_equal(one["label"], np.ones((1, 8, 8)))

@@ -87,7 +87,9 @@ def test_overlays_follow_what_they_override():
     assert [file.stem for file in files] == ["train", "ct", "paper", "train", "in_house", "evaluate", "multi_gpu_train"]
     assert config("ct_lowdose", "evaluate")["validation_section"] == "@section"
     assert "$import os" in config("ct_lowdose", "multi_gpu_train")["imports"]
-    with pytest.raises(InputError, match="expected one of the configuration files compare, evaluate, export, in_house"):
+    with pytest.raises(
+        InputError, match="expected one of the configuration files compare, context, evaluate, export, in_house"
+    ):
         config_files("ct_lowdose", ["train", "none"])
 
 

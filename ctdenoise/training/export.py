@@ -15,7 +15,7 @@ from ctdenoise.models.clip import verified_name
 from ctdenoise.models.denoiser import ClipDenoiser, build_network
 from ctdenoise.models.zoo import ModelDescription, save_model
 from ctdenoise.training.checkpoints import read_checkpoint
-from ctdenoise.training.network import network_config
+from ctdenoise.training.network import for_single_slices, network_config
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ def export_model(
     *,
     description: Mapping[str, Any],
     otherwise: Mapping[str, Any],
+    single_slices: bool = False,
 ) -> ModelDescription:
     """Write ``encoder.safetensors``, ``decoder.safetensors`` and ``model.json`` from a checkpoint.
 
@@ -45,6 +46,9 @@ def export_model(
     otherwise
         The ``model`` of :class:`~ctdenoise.training.record.TrainingRecord`, for checkpoints of earlier versions, which
         record nothing.
+    single_slices
+        Export a network that sees neighbouring slices as one that sees the slice only, with the output that it has
+        where the slice itself stands for its neighbours.
 
     Returns
     -------
@@ -57,13 +61,15 @@ def export_model(
         If there is no checkpoint, or it holds another network than the one described.
     """
     network, recorded = _trained(checkpoint, otherwise)
+    config = network_config(recorded["network"], recorded["encoder"])
+    if single_slices:
+        network, config = for_single_slices(network, config)
     fields = {
         "encoder_name": _encoder_name(network, recorded),
         "hu_range": recorded["hu_range"],
         "training_data": recorded["training_data"],
         **description,
     }
-    config = network_config(recorded["network"], recorded["encoder"])
     return save_model(network, Path(folder), **fields, network=asdict(config))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from ctdenoise.models.lite import LiteDenoiser
 from ctdenoise.models.sources import encoder_source, load_source
 from ctdenoise.models.weights import decoder_state, load_state, read_state
 from ctdenoise.models.zoo import DECODER_FILE, model_folder
+
+#: Weights of the first convolution of a ``lite`` network.
+_FIRST = "first.0.weight"
 
 
 def network_config(network: Mapping[str, Any], encoder: str | None) -> NetworkConfig:
@@ -88,14 +92,29 @@ def with_neighbours_ignored(state: Mapping[str, Tensor], model: LiteDenoiser) ->
         The network that they are for. Where the input channels of `state` are not those of a single slice, it is
         returned as it is.
     """
-    name = "first.0.weight"
-    own = model.state_dict()[name]
+    own = model.state_dict()[_FIRST]
     channels = own.shape[1] // model.context
-    if name not in state or state[name].shape[1] != channels:
+    if _FIRST not in state or state[_FIRST].shape[1] != channels:
         return dict(state)
     weight = torch.zeros_like(own)
-    weight[:, model.context // 2 * channels :][:, :channels] = state[name]
-    return {**state, name: weight}
+    weight[:, model.context // 2 * channels :][:, :channels] = state[_FIRST]
+    return {**state, _FIRST: weight}
+
+
+def for_single_slices(model: torch.nn.Module, config: NetworkConfig) -> tuple[torch.nn.Module, NetworkConfig]:
+    """Return a network without neighbours, and its layout, with the output that `model` has for three equal slices.
+
+    The first convolution of a ``lite`` network adds up what its input channels are multiplied by; an encoder in CLIP's
+    layout sees a single slice as three equal channels anyway.
+    """
+    single = replace(config, context=1)
+    network = build_network(single)
+    state = model.state_dict()
+    if isinstance(model, LiteDenoiser):
+        weight = state[_FIRST]
+        state = {**state, _FIRST: weight.unflatten(1, (config.context, -1)).sum(1)}
+    network.load_state_dict(state)
+    return network.train(model.training), single
 
 
 def calibrate(

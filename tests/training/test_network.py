@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from ctdenoise.errors import InputError
-from ctdenoise.models import ClipDenoiser, DnCNN
+from ctdenoise.models import ClipDenoiser, DnCNN, NetworkConfig, build_network
 from ctdenoise.models.zoo import load_model, model_folder
 from ctdenoise.training import WholeImageInferer, calibrate, initialise_network
+from ctdenoise.training.network import for_single_slices
 
 PAPER = {"grey_input": "conv", "out_channels": 1}
 
@@ -30,6 +33,30 @@ def test_weights_for_single_slices_begin_a_network_with_context():
         torch.testing.assert_close(network(image), single(image[:, 1:2]), rtol=0, atol=1e-6)
     with pytest.raises(InputError, match=r"first\.0\.weight of shape"):
         initialise_network({"architecture": "lite", "out_channels": 3}, encoder=None, decoder_weights=weights)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        NetworkConfig(architecture="lite", residual=9, context=3),
+        NetworkConfig(encoder="resnet18", residual=9, context=3),
+    ],
+    ids=["lite", "clip"],
+)
+def test_a_network_with_context_becomes_one_for_single_slices(config):
+    """With the output that it has where the slice itself stands for its neighbours."""
+    network = build_network(config, seed=0).eval()
+    for values in network.parameters():
+        torch.nn.init.normal_(values, std=0.02)
+    single, layout = for_single_slices(network, config)
+    assert layout == replace(config, context=1)
+    assert not single.training
+    image = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    channels = 1 if config.architecture == "lite" else 3
+    with torch.inference_mode():
+        found, expected = single(image.expand(-1, channels, -1, -1)), network(image.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+        assert not torch.allclose(network(torch.cat([image, image, image * 0.5], 1)), expected, atol=1e-4)
 
 
 def test_ablations_are_fields_of_the_configuration():

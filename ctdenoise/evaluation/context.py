@@ -44,8 +44,8 @@ def context_comparison(
     Parameters
     ----------
     methods
-        Denoisers by name. Each also appears as "mixed": nine tenths of a slice are mixed with a tenth of each denoised
-        neighbour, less that of the slice itself.
+        Denoisers by name. Each also appears as "mixed": 0.8 times the denoised slice plus 0.1 times each denoised
+        neighbour.
     folders
         Each with a DICOM series.
     doses

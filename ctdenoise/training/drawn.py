@@ -86,7 +86,7 @@ def _add_ellipsoid(hu: NDArray[np.float32], planes: NDArray[np.float64], rng: np
 def _hu(rng: np.random.Generator, around: float) -> float:
     """Return HU of an ellipsoid: half of them differ little from what is around."""
     if rng.uniform() < 0.5:
-        return around + float(rng.choice((-1, 1))) * _log_uniform(rng, (3.0, 60.0))
+        return max(_AIR, around + float(rng.choice((-1, 1))) * _log_uniform(rng, (3.0, 60.0)))
     chance = rng.uniform()
     for limits, probability in _HU:
         if chance < probability:

@@ -62,12 +62,13 @@ class _FromFullDose:
     bench: Bench
     scan: Scan
     dose: float
+    correlation: float
 
     def __call__(self, index: int, dose: float) -> Window:
         """Return a slice of the bench, with its neighbours, at a dose relative to its own."""
         bench = self.bench
         random = _random(100 + index)
-        return at_dose(self.windows[index], bench.pixel_mm, self.dose * dose, self.scan, random, bench.correlation)
+        return at_dose(self.windows[index], bench.pixel_mm, self.dose * dose, self.scan, random, self.correlation)
 
 
 def check_dose(
@@ -113,7 +114,7 @@ def check_dose(
         )
         for start in range(2)
     )
-    from_full = _FromFullDose(full_dose[1::2][:_BENCH], other, scan, dose)
+    from_full = _FromFullDose(full_dose[1::2][:_BENCH], other, scan, dose, correlation)
     return DosePair(strength, dose_statement(bench, SimulatedDose(bench)), dose_statement(other, from_full))
 
 

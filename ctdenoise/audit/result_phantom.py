@@ -44,7 +44,9 @@ def result_phantom(
     read = WindowReader(aligned, denoise.denoiser.context)
     sample = [read(index)[SOURCE] for index in indices]
     pixel_mm = aligned.base.pixel_spacing_mm or ASSUMED_PIXEL_MM
-    bench = make_bench(sample, pixel_mm, denoise, noise_regions(aligned, indices))
+    # In slices whose noise the model does not see.
+    regions = noise_regions(aligned, indices, distance=denoise.denoiser.context + 1)
+    bench = make_bench(sample, pixel_mm, denoise, regions)
     name = str(denoise.denoiser.description.name) if denoise.denoiser.description else "custom"
     return measure_phantom(bench, model=name, strength=denoise.strength, advance=advance)
 

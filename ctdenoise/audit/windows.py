@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctdenoise.evaluation.pairing import AlignedStacks
-from ctdenoise.io.neighbours import Plane, neighbour_indices
+from ctdenoise.io.neighbours import neighbours_of_unordered
 from ctdenoise.noise.along_normal import correlate_all, noise_correlation, representable
 from ctdenoise.noise.lowdose import Scan, dose_noise
 
@@ -61,8 +61,7 @@ class WindowReader:
     def _neighbours(self) -> NDArray[np.intp]:
         base = self.aligned.base
         slices = [base.slices[next(iter(match.values()))] for match in self.aligned.matches]
-        planes = [Plane(one.position if base.kind == "dicom" else float(one.index)) for one in slices]
-        return neighbour_indices(planes, self.context)
+        return neighbours_of_unordered([one.plane for one in slices], self.context)
 
 
 def correlation_of(windows: Sequence[Window], pixel_mm: float) -> float:

@@ -92,8 +92,15 @@ def noise_series(images: Collection[str]) -> str:
     return NOISY if NOISY in images else next(iter(images))
 
 
-def noise_regions(aligned: AlignedStacks, indices: Sequence[int]) -> list[Region]:
-    """Find uniform regions of the slices with these indices, in the neighbouring slices of the noisy series.
+def noise_regions(aligned: AlignedStacks, indices: Sequence[int], *, distance: int = 1) -> list[Region]:
+    """Find uniform regions of the slices with these indices, in slices of the noisy series near them.
+
+    Parameters
+    ----------
+    aligned, indices
+        The stacks, and the slices.
+    distance
+        In slices, on both sides; 1 is that of neighbours.
 
     Raises
     ------
@@ -102,7 +109,7 @@ def noise_regions(aligned: AlignedStacks, indices: Sequence[int]) -> list[Region
     """
     name = noise_series(aligned.stacks)
     stack, places = aligned.stacks[name], [aligned.matches[index][name] for index in indices]
-    found = {number: _neighbours(stack, place) for number, place in enumerate(places)}
+    found = {number: _neighbours(stack, place, distance) for number, place in enumerate(places)}
     if all(found.values()):
         means = {number: np.mean(images, axis=0) for number, images in found.items()}
         return series_regions(means)
@@ -125,9 +132,9 @@ def _sample(aligned: AlignedStacks, inserts: Sequence[Insert]) -> Sample:
     return Sample(indices, images, places)
 
 
-def _neighbours(stack: Stack, place: int) -> list[NDArray[np.float32]]:
+def _neighbours(stack: Stack, place: int, distance: int) -> list[NDArray[np.float32]]:
     """Return the slices before and after one, without those that are missing or of another size."""
-    images = [stack.read(one) for one in (place - 1, place + 1) if 0 <= one < len(stack.slices)]
+    images = [stack.read(one) for one in (place - distance, place + distance) if 0 <= one < len(stack.slices)]
     shape = stack.read(place).shape if images else None
     return [image for image in images if image.shape == shape]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctdenoise.errors import InputError
-from ctdenoise.io.dicom import Series, discover, read_slice
+from ctdenoise.io.dicom import Series, SliceFile, discover, read_slice
+from ctdenoise.io.dicom.plane import frame_plane
 from ctdenoise.io.dicom.read import read_dataset
 from ctdenoise.io.images import is_image, read_image
+from ctdenoise.io.neighbours import UNKNOWN, Plane
 from ctdenoise.io.volumes import Volume, is_volume, read_volume
 
 _ONE_SERIES = "give the folder of one series; ctdenoise inspect lists the series in a folder"
@@ -30,6 +33,8 @@ class Slice:
         The file, and the index of the slice in it.
     position
         Millimetres along the slice normal, or None.
+    plane
+        Where it is, as neighbours are found by: of an enhanced object the frame's.
     uid, uids
         Its SOPInstanceUID, and with it those in its SourceImageSequence; with the frame number for enhanced CT.
     stem
@@ -40,6 +45,7 @@ class Slice:
     path: Path
     index: int = 0
     position: float | None = None
+    plane: Plane = UNKNOWN
     uid: str = ""
     uids: frozenset[str] = frozenset()
     stem: str | None = None
@@ -136,7 +142,8 @@ def open_stacks(path: Path) -> list[Stack]:
         return [_volume_stack(path)]
     if path.suffix.lower() == ".npy":
         array = _array(path)
-        return [Stack(path, "array", tuple(Slice(str(i + 1), path, i) for i in range(len(array))))]
+        slices = tuple(Slice(str(i + 1), path, i, plane=Plane(float(i))) for i in range(len(array)))
+        return [Stack(path, "array", slices)]
     images = [path] if path.is_file() and is_image(path) else []
     if path.is_dir():
         images = sorted(file for file in path.iterdir() if file.is_file() and is_image(file))
@@ -151,13 +158,15 @@ def open_stacks(path: Path) -> list[Stack]:
 def _volume_stack(path: Path) -> Stack:
     volume = _volume(path)
     count = len(volume.hu)
+    # Planes are neighbours within a time point only.
+    planes = [Plane(float(i), (i // (count // volume.frames),)) for i in range(count)]
     if volume.slice_thickness_mm is None or volume.frames > 1:
-        slices = tuple(Slice(_label(i, None), path, i) for i in range(count))
+        slices = tuple(Slice(_label(i, None), path, i, plane=planes[i]) for i in range(count))
         return Stack(path, "volume", slices, volume.pixel_spacing_mm)
     column, row, step, origin = volume.plane_affine[:3].T
     normal = np.cross(column, row) / np.linalg.norm(np.cross(column, row))
     positions = [float(normal @ (origin + step * k)) for k in range(count)]
-    slices = tuple(Slice(_label(i, z), path, i, position=z) for i, z in enumerate(positions))
+    slices = tuple(Slice(_label(i, z), path, i, z, planes[i]) for i, z in enumerate(positions))
     return Stack(path, "volume", slices, volume.pixel_spacing_mm, tuple(float(x) for x in normal))
 
 
@@ -207,12 +216,21 @@ def series_stack(series: Series, path: Path) -> Stack:
                 normal = tuple(float(x) for x in np.cross(row, column))
         references = (item.get("ReferencedSOPInstanceUID") for item in header.get("SourceImageSequence") or ())
         sources = [str(uid) for uid in references if uid]
+        planes = _frame_planes(file) if file.enhanced else [file.plane]
         for frame in range(file.frames):
             mark = f"#{frame}" if file.enhanced else ""
             own, *others = (uid + mark for uid in (file.uid, *sources))
             label = _label(len(slices), file.position)
-            slices.append(Slice(label, file.path, frame, file.position, own, frozenset((own, *others))))
+            slices.append(Slice(label, file.path, frame, file.position, planes[frame], own, frozenset((own, *others))))
     return Stack(path, "dicom", tuple(slices), pixel_spacing_mm, normal, series.number)
+
+
+def _frame_planes(file: SliceFile) -> list[Plane]:
+    """Return where the frames of an enhanced object are; they are neighbours of one another only."""
+    header = read_dataset(file.path, stop_before_pixels=True)
+    object_number = float(int.from_bytes(hashlib.sha256(file.uid.encode()).digest()[:6]))
+    planes = [frame_plane(header, frame) for frame in range(file.frames)]
+    return [plane._replace(geometry=(object_number, *plane.geometry)) for plane in planes]
 
 
 def _array(path: Path) -> NDArray[np.floating]:

@@ -7,13 +7,11 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
 
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import CTSlice, SliceFile
-from ctdenoise.io.dicom.enhanced import functional_group
-from ctdenoise.io.dicom.plane import plane
-from ctdenoise.io.neighbours import Plane, neighbour_indices
+from ctdenoise.io.dicom.plane import frame_plane
+from ctdenoise.io.neighbours import Plane, neighbour_indices, neighbours_of_unordered
 
 Decoded = TypeVar("Decoded")
 
@@ -27,12 +25,7 @@ def frame_neighbours(image: CTSlice, context: int) -> NDArray[np.intp]:
     """Return :func:`neighbour_indices` of the frames of an enhanced object, which may be stored in any order."""
     if not context:
         return np.arange(len(image.hu))[:, None]
-    planes = [_frame_plane(image.dataset, frame) for frame in range(len(image.hu))]
-    positions = [np.inf if plane.position is None else plane.position for plane in planes]
-    order = np.argsort(positions, kind="stable")
-    table = np.empty((len(planes), 2 * context + 1), np.intp)
-    table[order] = order[neighbour_indices([planes[frame] for frame in order], context)]
-    return table
+    return neighbours_of_unordered([frame_plane(image.dataset, frame) for frame in range(len(image.hu))], context)
 
 
 def read_windows(
@@ -77,20 +70,3 @@ def needed_indices(neighbours: NDArray[np.intp], wanted: Sequence[int]) -> list[
     """Return the rising indices of the slices to read: those wanted and their neighbours."""
     indices: list[int] = np.unique(neighbours[list(wanted)]).tolist()
     return indices
-
-
-def _frame_plane(dataset: Dataset, frame: int) -> Plane:
-    """Describe a frame, from 0 (PS3.3 C.7.6.16.2.1 to C.7.6.16.2.4)."""
-    position, orientation, measures, content = (
-        functional_group(dataset, frame, f"{name}Sequence") or Dataset()
-        for name in ("PlanePosition", "PlaneOrientation", "PixelMeasures", "FrameContent")
-    )
-    try:
-        return plane(
-            orientation.get("ImageOrientationPatient"),
-            position.get("ImagePositionPatient"),
-            measures.get("PixelSpacing"),
-            (float(content.get("FrameAcquisitionNumber") or 0),),
-        )
-    except (TypeError, ValueError):  # damaged elements
-        return Plane(None)

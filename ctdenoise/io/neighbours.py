@@ -36,6 +36,10 @@ class Plane(NamedTuple):
     origin: tuple[float, ...] = ()
 
 
+#: Somewhere.
+UNKNOWN = Plane(None)
+
+
 def neighbour_indices(planes: Sequence[Plane], context: int) -> NDArray[np.intp]:
     """Find the neighbours of each slice.
 
@@ -66,6 +70,15 @@ def neighbour_indices(planes: Sequence[Plane], context: int) -> NDArray[np.intp]
         for other in range(max(0, index - context), min(len(planes), index + context + 1)):
             if gaps_before[other] == gaps_before[index] and _show_the_same(planes[other], plane):
                 table[index, other - index + context] = other
+    return table
+
+
+def neighbours_of_unordered(planes: Sequence[Plane], context: int) -> NDArray[np.intp]:
+    """Return :func:`neighbour_indices` of slices that may be in any order, as indices in this order."""
+    positions = [np.inf if plane.position is None else plane.position for plane in planes]
+    order = np.argsort(positions, kind="stable")
+    table = np.empty((len(planes), 2 * context + 1), np.intp)
+    table[order] = order[neighbour_indices([planes[index] for index in order], context)]
     return table
 
 

@@ -13,11 +13,13 @@ from scipy.ndimage import gaussian_filter
 
 #: Planes that are averaged for the thickness of a slice.
 _PLANES = 3
-#: Lowest and highest semi-axis, and distance of neighbouring slices in pixels; both are drawn log-uniformly.
+#: Lowest and highest size of an ellipsoid, of which its semi-axes are 0.5 to 1.5 times, and distance of neighbouring
+#: slices, pixels; both are log-uniform.
 _SEMI_AXIS, _DISTANCE = (1.5, 90.0), (0.8, 7.0)
 #: Standard deviations of the point spread function, pixels.
 _BLUR = (0.5, 1.2)
-#: Ranges of HU, and how often each is drawn: fat to contrast-filled vessels, soft tissue, lung, bone, air.
+#: Ranges of HU of the ellipsoids that differ from what is around, and how often each is drawn: fat to contrast-filled
+#: vessels, soft tissue, lung, bone; else air.
 _HU = (((-120.0, 250.0), 0.35), ((20.0, 80.0), 0.4), ((-950.0, -650.0), 0.12), ((200.0, 1300.0), 0.08))
 _AIR = -1000.0
 

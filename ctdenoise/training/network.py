@@ -102,7 +102,7 @@ def with_neighbours_ignored(state: Mapping[str, Tensor], model: LiteDenoiser) ->
 
 
 def for_single_slices(model: torch.nn.Module, config: NetworkConfig) -> tuple[torch.nn.Module, NetworkConfig]:
-    """Return a network without neighbours, and its layout, with the output that `model` has for three equal slices.
+    """Return a network without neighbours, and its layout, with the output that `model` has where all slices are equal.
 
     The first convolution of a ``lite`` network adds up what its input channels are multiplied by; an encoder in CLIP's
     layout sees a single slice as three equal channels anyway.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from ctdenoise.errors import InputError
 from ctdenoise.evaluation import patient_comparison
 from ctdenoise.inference import Denoiser
+from tests.conftest import make_series
 from tests.evaluation.test_comparison import number, rows
 
 
@@ -36,5 +38,9 @@ def test_patients_are_compared_with_filters_tuned_on_them(data):
 
 
 def test_a_folder_without_soft_tissue_is_named(tmp_path):
-    with pytest.raises(InputError, match="found an empty folder"):
-        patient_comparison({}, [tmp_path], dose=0.25)
+    def air(dataset, _):
+        dataset.PixelData = np.full((dataset.Rows, dataset.Columns), 24, np.int16).tobytes()
+
+    make_series(tmp_path / "a", slices=1, size=(64, 64), edit=air)
+    with pytest.raises(InputError, match="expected a CT slice with uniform soft tissue, found none"):
+        patient_comparison({}, [tmp_path / "a"], dose=0.25)

@@ -141,6 +141,9 @@ def test_the_context_overlay_trains_a_network_that_sees_neighbours(tmp_path, nam
     targets = list((tmp_path / "out" / "targets").iterdir())
     assert 1 <= len(targets) <= 2
     call("ctdenoise", "export", name, *overlay, "--output_dir", str(tmp_path / "out"), cwd=tmp_path)
+    single = ("--output_dir", str(tmp_path / "out"), "--model_dir", str(tmp_path / "single"), "--single_slices", "True")
+    call("ctdenoise", "export", name, *overlay, *single, cwd=tmp_path)
+    assert Denoiser.from_pretrained(tmp_path / "single").context == 0
     denoiser = Denoiser.from_pretrained(tmp_path / "out" / "model")
     assert denoiser.context == 1
     (result,) = denoise(tmp_path / "data" / "a", tmp_path / "clean", model=denoiser).results

@@ -16,6 +16,7 @@ from ctdenoise.errors import InputError
 from ctdenoise.training import epoch_length
 from ctdenoise.training.configuration import config_files
 from ctdenoise.training.resources import names
+from tests.conftest import make_series
 from tests.training.test_bundle import NAMES, PIPELINES
 
 
@@ -131,3 +132,44 @@ def test_hyper_parameters_are_in_the_train_configuration_only(name):
             continue
         words = set(file.read_text().replace(",", " ").replace("]", " ").replace("[", " ").split())
         assert not words & own, file
+
+
+def test_a_slice_in_place_of_a_neighbour_has_the_same_noise_in_training(tmp_path):
+    """Otherwise a network would learn to average what, in use, are equal slices."""
+    for name in "ab":
+        make_series(
+            tmp_path / "data" / name,
+            slices=1 if name == "a" else 3,
+            size=(40, 40),
+            edit=lambda d, _, name=name: setattr(d, "PatientID", name),
+        )
+    values = {"dataset_dir": str(tmp_path / "data"), "output_dir": str(tmp_path), "validation_patients": ["b"]}
+    values |= {
+        "teacher": "ct-lowdose-lite",
+        "realisations": 1,
+        "drawn_images": 1,
+        "crop": 16,
+        "one_side": 0,
+        "alone": 0,
+    }
+    parser = ConfigParser({**config("ct_lowdose_lite", "context"), **values})
+    set_track_meta(False)
+    dataset = parser.get_parsed_content("train#dataset")
+    set_rnd(dataset, 0)
+    scan, drawn = dataset[0], dataset[1]
+    assert len(dataset) == 2
+    assert set(scan) == set(drawn) == {"image", "label"}
+    assert torch.equal(scan["image"][0], scan["image"][1])
+    assert torch.equal(scan["image"][2], scan["image"][1])
+    assert float((scan["image"][1] - scan["label"][0]).std()) > 0
+    assert not torch.equal(torch.as_tensor(drawn["image"][0]), torch.as_tensor(drawn["image"][1]))
+    again = parser.get_parsed_content("validate#dataset")
+    assert len(again) == 3
+
+
+def test_targets_of_another_teacher_are_computed_anew():
+    first, second = (
+        ConfigParser({**config("ct_lowdose_lite", "context"), "train_data": [{"image": "x"}], "teacher": teacher})
+        for teacher in ("ct-lowdose", "ct-lowdose-lite")
+    )
+    assert first.get_parsed_content("train#scans#data") != second.get_parsed_content("train#scans#data")

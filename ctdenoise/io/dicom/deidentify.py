@@ -122,7 +122,7 @@ class Deidentification:
         Parameters
         ----------
         patients
-            :attr:`~ctdenoise.io.dicom.discover.Series.patients` of all series of a run.
+            :attr:`~ctdenoise.io.dicom.series.Series.patients` of all series of a run.
 
         Raises
         ------

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydicom import Dataset
 
+from ctdenoise.io.dicom.enhanced import functional_group
 from ctdenoise.io.neighbours import Plane
 
 
@@ -78,3 +79,20 @@ def position_along_normal(orientation: Sequence[float] | None, origin: Sequence[
 def acquisition(header: Dataset) -> int:
     """Return the AcquisitionNumber; 0 where absent."""
     return int(header.get("AcquisitionNumber") or 0)
+
+
+def frame_plane(dataset: Dataset, frame: int) -> Plane:
+    """Return where a frame, counted from 0, of an enhanced object is (PS3.3 C.7.6.16.2.1 to C.7.6.16.2.4)."""
+    position, orientation, measures, content = (
+        functional_group(dataset, frame, f"{name}Sequence") or Dataset()
+        for name in ("PlanePosition", "PlaneOrientation", "PixelMeasures", "FrameContent")
+    )
+    try:
+        return plane(
+            orientation.get("ImageOrientationPatient"),
+            position.get("ImagePositionPatient"),
+            measures.get("PixelSpacing"),
+            (float(content.get("FrameAcquisitionNumber") or 0),),
+        )
+    except (TypeError, ValueError):  # damaged elements
+        return Plane(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,23 @@ def test_a_bundle_repeats_nothing_of_what_it_is_based_on(name):
     base = ConfigParser(ConfigParser.load_config_files([str(file) for file in config_files(name)[:-1]]))
     assert not [key for key, value in content.items() if base.get(key, default=ConfigParser) == value]
     assert len(json.dumps(content)) < len(json.dumps(base.get())) / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "overlay"),
+    [
+        *(
+            (name, overlay)
+            for name in ("ct_lowdose", "natural_gaussian")
+            for overlay in ("in_house", "pretrain_encoder")
+        ),
+        *(("ct_lowdose", "recorrupted"), ("ct_lowdose", "context"), ("ct_lowdose_lite", "context")),
+    ],
+)
+def test_an_overlay_repeats_nothing_of_what_it_overrides(name, overlay):
+    *before, own = (str(file) for file in config_files(name, ["train", overlay]))
+    base = ConfigParser(ConfigParser.load_config_files(before))
+    assert not [key for key, value in json.loads(Path(own).read_text()).items() if base.get(key, default=0) == value]
 
 
 def test_overlays_follow_what_they_override():

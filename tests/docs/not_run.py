@@ -12,9 +12,9 @@ PAGES_NOT_RUN = {
 #: Single commands: page and beginning of the command, by reason; the whole command where it ends in $.
 COMMANDS_NOT_RUN = {
     "installs": [
-        ("README.md", "pip install"),
+        ("README.md", "source .venv/bin/activate"),
         ("README.md", "make "),
-        ("docs/index.md", "pip install"),
+        ("docs/index.md", "make install"),
         ("docs/cohort.md", "pip install"),
         ("docs/how-to/monai.md", "pip install"),
         ("docs/how-to/pacs.md", "pip install"),
@@ -35,7 +35,7 @@ COMMANDS_NOT_RUN = {
     "needs data of others, or a download": [
         ("datasets/README.md", "ctdenoise datasets prepare aapm-mayo-2016"),
         ("datasets/README.md", "ctdenoise train"),
-        ("docs/audit.md", "ctdenoise audit study/ denoised/1004-*/ -o audit/ --phantom"),
+        ("docs/audit.md", "ctdenoise audit study/ denoised/ -o audit/ --phantom"),
         ("docs/evaluation.md", "ctdenoise evaluate --suite"),
         ("docs/features.md", "ctdenoise features"),
         ("docs/how-to/clip-weights.md", "ctdenoise models"),

@@ -354,7 +354,10 @@ def test_the_authors_checkpoint_is_imported_and_denoises(call, tmp_path):
         (["ct_highdose"], "pipelines: expected one of ct_lowdose, ct_lowdose_lite, natural_gaussian"),
         (["ct_lowdose", "--iteration", "3"], "--iteration: expected a key of the configuration, found none"),
         (["ct_lowdose", "stray"], "expected --key value, found stray"),
-        (["ct_lowdose", "--overlay", "none"], "expected one of the configuration files compare, evaluate, export"),
+        (
+            ["ct_lowdose", "--overlay", "none"],
+            "expected one of the configuration files compare, context, evaluate, export",
+        ),
         (["ct_lowdose", "--output_dir", "/dev/null/x"], "/dev/null/x: Not a directory"),
         (["ct_lowdose", "--dataset_dir", "/nowhere"], "/nowhere: expected the folder of a data set"),
         (["ct_lowdose", "--dataset", "lena", "--dataset_dir", "."], "datasets: expected one of aapm-mayo-2016"),

@@ -23,7 +23,7 @@ def test_photographs_are_compared_with_the_noise_itself_and_tuned_filters(tmp_pa
     table = rows(
         photograph_comparison(lambda image: 0 * image, [str(tmp_path / "a.png")], noises=noises, others=others)
     )
-    methods = ["none", "total variation", "non-local means", "ctdenoise", "mean"]
+    methods = ["none", "Gaussian blur", "total variation", "non-local means", "ctdenoise", "mean"]
     found = [row["method"] for row in table if row["method"] != "BM3D"]
     assert found == methods * 3
     psnr = {(row["noise"], row["method"]): number(row["PSNR"]) for row in table}
@@ -99,6 +99,7 @@ def test_the_command_writes_the_table_of_models_that_ship(benches, tmp_path_fact
     document = json.loads((out / "suite.json").read_text())
     assert [row["method"] for row in document["rows"] if row["method"] != "BM3D"] == [
         "none",
+        "Gaussian blur",
         "total variation",
         "non-local means",
         "natural-lite",

@@ -104,8 +104,12 @@ def measure_coverage(
 def _denoised(window: Window, denoise: AtStrength) -> Window:
     """Denoise a slice with its neighbours, and these without theirs, which are not at hand."""
     itself = denoise(window)
-    others = (denoise(np.repeat(one[None], len(window), 0)) for one in window)
-    return np.stack([itself if np.array_equal(one, middle(window)) else next(others) for one in window])
+    return np.stack(
+        [
+            itself if np.array_equal(one, middle(window)) else denoise(np.repeat(one[None], len(window), 0))
+            for one in window
+        ]
+    )
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from ctdenoise.audit.bench import make_bench
-from ctdenoise.audit.coverage import measure_coverage
+from ctdenoise.audit.bench import AtStrength, make_bench
+from ctdenoise.audit.coverage import _denoised, measure_coverage
 from ctdenoise.audit.error_bounds import simulate
 from ctdenoise.audit.phantom import _task
 from ctdenoise.audit.windows import WindowReader, correlation_of, dose_noise_of, middle
@@ -162,3 +162,12 @@ class Mean(torch.nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return image.mean(1, keepdim=True)
+
+
+def test_neighbours_are_denoised_each_for_itself():
+    """The middle one with its neighbours, the others without theirs; the slice itself where it stands for one."""
+    values = np.float32([10, 20, 40])[:, None, None] * np.ones((1, 32, 32), np.float32)
+    denoise = AtStrength(Denoiser(Mean(), channels=3, context=1, full_field=True), 1.0)
+    found = _denoised(values, denoise)[:, 16, 16]
+    assert found == pytest.approx([10, 70 / 3, 40], abs=0.01)
+    assert _denoised(values[[1, 1, 2]], denoise)[:, 16, 16] == pytest.approx([80 / 3, 80 / 3, 40], abs=0.01)

@@ -104,7 +104,7 @@ def ct_comparison(
         noisy_discs = discs.at_dose(dose, seed)
         for scene in scenes:
             noisy = scene.at_dose(dose, seed)
-            for result in _results(scene.images, noisy, methods):
+            for result in method_results(scene.images, noisy, methods):
                 row = {"image": f"{scene.name}, {dose:.0%} dose", "method": result.method}
                 row |= _fidelity(scene, result.images) | _noise(scene, noisy, result.images)
                 if scene.name == "phantom":
@@ -136,8 +136,16 @@ def _disc_scene() -> Scene:
     return Scene("discs", [image] * _DISC_REALISATIONS, _PHANTOM_SPACING_MM, _PHANTOM_SCAN)
 
 
-def _results(reference: Images, noisy: Images, methods: Mapping[str, Denoise]) -> list[Result]:
-    """Return the noisy images, the results of the filters with their best parameters, and those of the methods."""
+def method_results(reference: Images, noisy: Images, methods: Mapping[str, Denoise]) -> list[Result]:
+    """Return the noisy images, the results of the filters with their best parameters, and those of the methods.
+
+    Parameters
+    ----------
+    reference, noisy
+        ``[H, W]`` HU each. The best parameter gives the best PSNR in the soft-tissue window on these very images.
+    methods
+        Denoisers by name.
+    """
     results = [Result("none", noisy, lambda image: image)]
     noise = float(np.mean([np.std(b - a) for a, b in zip(reference, noisy, strict=True)]))
     for name, candidates in filter_candidates(noise).items():

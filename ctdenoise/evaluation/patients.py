@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ctdenoise.errors import InputError
-from ctdenoise.evaluation.filters import filter_candidates
+from ctdenoise.evaluation.comparison import Images, method_results
 from ctdenoise.evaluation.metrics import window_metrics
 from ctdenoise.evaluation.tables import markdown
 from ctdenoise.evaluation.tissues import TISSUES, TissueMeans, tissue_masks
@@ -20,8 +20,6 @@ from ctdenoise.io.dicom import discover, read_slice
 from ctdenoise.noise.lowdose import dose_noise
 from ctdenoise.noise.matching import match_scan
 from ctdenoise.noise.measure import evenly_spread
-
-Images = list[NDArray[np.float32]]
 
 _WINDOW = WINDOWS["soft-tissue"]
 
@@ -74,20 +72,19 @@ def patient_comparison(
     InputError
         If a folder has no slice with enough uniform soft tissue to measure its noise.
     """
-    strength = 1 - dose if strength is None else strength
+    at_strength = 1 - dose if strength is None else strength
+    denoisers = {name: partial(denoiser, strength=at_strength) for name, denoiser in methods.items()}
     rows: list[dict[str, float]] = []
     bias: dict[str, TissueMeans] = {}
     names = []
     for folder in folders:
         patient = _read(Path(folder), dose, slices, seed)
         masks = [tissue_masks(image) for image in patient.clean]
-        results = {"none": patient.noisy, **_best_filters(patient)}
-        for name, denoiser in methods.items():
-            results[name] = [denoiser(image, strength=strength) for image in patient.noisy]
-        for name, images in results.items():
-            for mask, clean, image in zip(masks, patient.clean, images, strict=True):
-                bias.setdefault(name, TissueMeans()).add(mask, clean, image)
-        rows.append({name: _psnr(patient.clean, images) for name, images in results.items()})
+        rows.append({})
+        for result in method_results(patient.clean, patient.noisy, denoisers):
+            for mask, clean, image in zip(masks, patient.clean, result.images, strict=True):
+                bias.setdefault(result.method, TissueMeans()).add(mask, clean, image)
+            rows[-1][result.method] = window_metrics(patient.clean, result.images, _WINDOW)["psnr"]
         names.append(f"{patient.name} ({len(patient.clean)})")
     means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     psnr = [
@@ -114,20 +111,6 @@ def _read(folder: Path, dose: float, count: int, seed: int) -> _Patient:
     if not clean:
         raise InputError("expected a CT slice with uniform soft tissue, found none", path=folder)
     return _Patient(folder.name, clean, noisy)
-
-
-def _best_filters(patient: _Patient) -> dict[str, Images]:
-    noise = float(np.mean([np.std(b - a) for a, b in zip(patient.clean, patient.noisy, strict=True)]))
-    found = {}
-    for name, candidates in filter_candidates(noise).items():
-        tried = [[candidate(image) for image in patient.noisy] for candidate in candidates]
-        found[name] = max(tried, key=lambda images: _psnr(patient.clean, images))
-    return found
-
-
-def _psnr(clean: Images, images: Images) -> float:
-    each = [window_metrics([a], [b], _WINDOW)["psnr"] for a, b in zip(clean, images, strict=True)]
-    return float(np.mean(each))
 
 
 def _bias(name: str, found: TissueMeans) -> dict[str, str]:

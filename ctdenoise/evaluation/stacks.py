@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import Dataset
 
 from ctdenoise.errors import InputError
-from ctdenoise.io.dicom import Series, SliceFile, discover, read_slice
+from ctdenoise.io.dicom import Series, discover, read_slice
 from ctdenoise.io.dicom.plane import frame_plane
 from ctdenoise.io.dicom.read import read_dataset
 from ctdenoise.io.images import is_image, read_image
@@ -158,8 +158,7 @@ def open_stacks(path: Path) -> list[Stack]:
 def _volume_stack(path: Path) -> Stack:
     volume = _volume(path)
     count = len(volume.hu)
-    # Planes are neighbours within a time point only.
-    planes = [Plane(float(i), (i // (count // volume.frames),)) for i in range(count)]
+    planes = volume.neighbourhood
     if volume.slice_thickness_mm is None or volume.frames > 1:
         slices = tuple(Slice(_label(i, None), path, i, plane=planes[i]) for i in range(count))
         return Stack(path, "volume", slices, volume.pixel_spacing_mm)
@@ -203,12 +202,10 @@ def series_stack(series: Series, path: Path) -> Stack:
     """
     slices: list[Slice] = []
     pixel_spacing_mm, normal = None, None
-    for file in series.slices:
-        header = read_dataset(
-            file.path,
-            specific_tags=["SOPInstanceUID", "SourceImageSequence", "PixelSpacing", "ImageOrientationPatient"],
-            stop_before_pixels=True,
-        )
+    for number, file in enumerate(series.slices):
+        # The places of frames are in functional groups.
+        tags = ["SOPInstanceUID", "SourceImageSequence", "PixelSpacing", "ImageOrientationPatient"]
+        header = read_dataset(file.path, specific_tags=None if file.enhanced else tags, stop_before_pixels=True)
         if not slices:
             pixel_spacing_mm = float(header.PixelSpacing[0]) if header.get("PixelSpacing") else None
             if header.get("ImageOrientationPatient"):
@@ -216,7 +213,7 @@ def series_stack(series: Series, path: Path) -> Stack:
                 normal = tuple(float(x) for x in np.cross(row, column))
         references = (item.get("ReferencedSOPInstanceUID") for item in header.get("SourceImageSequence") or ())
         sources = [str(uid) for uid in references if uid]
-        planes = _frame_planes(file) if file.enhanced else [file.plane]
+        planes = _frame_planes(header, number, file.frames) if file.enhanced else [file.plane]
         for frame in range(file.frames):
             mark = f"#{frame}" if file.enhanced else ""
             own, *others = (uid + mark for uid in (file.uid, *sources))
@@ -225,12 +222,10 @@ def series_stack(series: Series, path: Path) -> Stack:
     return Stack(path, "dicom", tuple(slices), pixel_spacing_mm, normal, series.number)
 
 
-def _frame_planes(file: SliceFile) -> list[Plane]:
-    """Return where the frames of an enhanced object are; they are neighbours of one another only."""
-    header = read_dataset(file.path, stop_before_pixels=True)
-    object_number = float(int.from_bytes(hashlib.sha256(file.uid.encode()).digest()[:6]))
-    planes = [frame_plane(header, frame) for frame in range(file.frames)]
-    return [plane._replace(geometry=(object_number, *plane.geometry)) for plane in planes]
+def _frame_planes(header: Dataset, number: int, frames: int) -> list[Plane]:
+    """Return where the frames of an enhanced object are; its number in the series tells those of others apart."""
+    planes = [frame_plane(header, frame) for frame in range(frames)]
+    return [plane._replace(geometry=(number, *plane.geometry)) for plane in planes]
 
 
 def _array(path: Path) -> NDArray[np.floating]:

@@ -13,7 +13,7 @@ from monai.transforms import MapTransform
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctdenoise.io.neighbours import Plane, neighbour_indices
+from ctdenoise.io.neighbours import UNKNOWN, Plane, neighbour_indices
 
 #: Key of a MetaTensor's metadata for :func:`planes_as_array`.
 PLANES = "slice_planes"
@@ -88,5 +88,5 @@ def image_neighbours(image: NdarrayOrTensor, context: int) -> NDArray[np.intp]:
 
 def _plane(row: NDArray[np.float64]) -> Plane:
     if not row.size or np.isnan(row).any():
-        return Plane(None)
+        return UNKNOWN
     return Plane(float(row[0]), tuple(row[1:-_ORIGIN]), tuple(row[-_ORIGIN:]))

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import CTSlice, SliceFile
 from ctdenoise.io.dicom.plane import frame_plane
-from ctdenoise.io.neighbours import Plane, neighbour_indices, neighbours_of_unordered
+from ctdenoise.io.neighbours import UNKNOWN, neighbour_indices, neighbours_of_unordered
 
 Decoded = TypeVar("Decoded")
 
 
 def file_neighbours(files: Sequence[SliceFile], context: int) -> NDArray[np.intp]:
     """Return :func:`neighbour_indices` of the files of a series; those of enhanced CT have none outside themselves."""
-    return neighbour_indices([Plane(None) if file.enhanced else file.plane for file in files], context)
+    return neighbour_indices([UNKNOWN if file.enhanced else file.plane for file in files], context)
 
 
 def frame_neighbours(image: CTSlice, context: int) -> NDArray[np.intp]:

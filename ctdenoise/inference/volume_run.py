@@ -15,7 +15,7 @@ from ctdenoise.inference.manifest import SliceRecord
 from ctdenoise.inference.operations import SeriesSample, SliceInfo, SliceOperation
 from ctdenoise.inference.parallel import results_in_order
 from ctdenoise.inference.strength import sample_indices
-from ctdenoise.io.neighbours import Plane, neighbour_indices
+from ctdenoise.io.neighbours import neighbour_indices
 from ctdenoise.io.volumes import Volume, read_volume
 
 
@@ -41,9 +41,7 @@ class VolumeRun(FileRun):
         """Process the planes in batches."""
         volume: Volume = plan.source
         infos, result = self._infos(volume), np.empty_like(volume.hu)
-        context, depth = plan.operation.context, len(infos) // volume.frames
-        # The position falls where a time point begins, so that none has neighbours of another.
-        neighbours = neighbour_indices([Plane(float(index % depth)) for index in range(len(infos))], context)
+        neighbours = neighbour_indices(volume.neighbourhood, plan.operation.context)
         size = plan.operation.batch_size
         batches = [slice(first, first + size) for first in range(0, len(infos), size)]
         apply = partial(_apply, plan.operation, volume.hu, neighbours, infos)

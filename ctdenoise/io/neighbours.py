@@ -36,7 +36,7 @@ class Plane(NamedTuple):
     origin: tuple[float, ...] = ()
 
 
-#: Somewhere.
+#: Of a slice whose place is not known; it has no neighbours.
 UNKNOWN = Plane(None)
 
 

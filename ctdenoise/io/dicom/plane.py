@@ -8,7 +8,7 @@ import numpy as np
 from pydicom import Dataset
 
 from ctdenoise.io.dicom.enhanced import functional_group
-from ctdenoise.io.neighbours import Plane
+from ctdenoise.io.neighbours import UNKNOWN, Plane
 
 
 def slice_plane(header: Dataset) -> Plane:
@@ -49,7 +49,7 @@ def plane(
     """
     position = position_along_normal(orientation, origin)
     if position is None or orientation is None:
-        return Plane(None)
+        return UNKNOWN
     try:
         rows, columns = (float(value) for value in spacing or ())
     except (TypeError, ValueError):
@@ -95,4 +95,4 @@ def frame_plane(dataset: Dataset, frame: int) -> Plane:
             (float(content.get("FrameAcquisitionNumber") or 0),),
         )
     except (TypeError, ValueError):  # damaged elements
-        return Plane(None)
+        return UNKNOWN

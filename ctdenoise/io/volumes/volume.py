@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ctdenoise.errors import Help, InputError
 from ctdenoise.io.dicom.pixels import OUTSIDE_FIELD_HU, PADDING_FILL_HU
+from ctdenoise.io.neighbours import Plane
 
 #: From patient coordinates of DICOM (x to the left, y to the back, PS3.3 C.7.6.2.1.1) to those of NIfTI and back.
 LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -62,6 +63,12 @@ class Volume(ABC):
     def frames(self) -> int:
         """Time points; each has N / frames planes."""
         return int(self.stored.shape[3])
+
+    @property
+    def neighbourhood(self) -> list[Plane]:
+        """Where each plane is among its neighbours: in order, at equal distances, within a time point."""
+        depth = len(self.hu) // self.frames
+        return [Plane(float(index), (index // depth,)) for index in range(len(self.hu))]
 
     @property
     def pixel_spacing_mm(self) -> float | None:

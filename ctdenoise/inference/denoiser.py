@@ -14,18 +14,19 @@ from torch import Tensor, nn
 
 from ctdenoise.errors import InputError
 from ctdenoise.inference.arrays import ArrayOrTensor, checked_volume, like_input
-from ctdenoise.inference.cropping import Box, body_box
+from ctdenoise.inference.averaged_slices import AveragedSlices
 from ctdenoise.inference.engines import AUTO
 from ctdenoise.inference.network_runner import NetworkRunner, select_device
 from ctdenoise.inference.options import check_strength
 from ctdenoise.inference.parallel import results_in_order
 from ctdenoise.inference.photograph_noise import PhotographNoise, denoise_photograph
+from ctdenoise.inference.slice_network import SliceNetwork
 from ctdenoise.inference.strength import automatic_strength, sample_indices
-from ctdenoise.io.dicom.pixels import OUTSIDE_FIELD_HU
 from ctdenoise.io.neighbours import Plane, neighbour_indices
+from ctdenoise.models.averaging import NeighbourAveraging
 from ctdenoise.models.denoiser import NetworkConfig
-from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_model
-from ctdenoise.transforms.hounsfield import HU_RANGE, hu_to_unit, unit_to_hu
+from ctdenoise.models.zoo import DEFAULT_MODEL, ModelDescription, load_averaging, load_model
+from ctdenoise.transforms.hounsfield import HU_RANGE
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Denoiser:
         for a slice with its neighbours.
     context
         Neighbours that the network sees on each side of a slice; CT only.
+    averaging
+        Averages each denoised slice with its denoised neighbours; CT only, and for a network without `context`.
     device
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     batch_size
@@ -82,6 +85,8 @@ class Denoiser:
     ------
     InputError
         If the device or the engine is not available.
+    ValueError
+        If there is `averaging`, and the network has a `context` or is for photographs.
     """
 
     def __init__(
@@ -91,22 +96,24 @@ class Denoiser:
         hu_range: tuple[float, float] | None = HU_RANGE,
         channels: int = 3,
         context: int = 0,
+        averaging: NeighbourAveraging | None = None,
         device: str = "auto",
         batch_size: int | None = None,
         engine: str = AUTO,
         full_field: bool = True,
         description: ModelDescription | None = None,
     ) -> None:
+        if averaging is not None and (context or hu_range is None):
+            raise ValueError("averaging: expected a network for CT without context")
         self.description = description
         self.full_field = full_field
         self.channels = channels
-        self.context = context
         self.hu_range = hu_range
         self.requested_device = device
         self.requested_engine = engine
         where = select_device(device)
         low, high = hu_range or HU_RANGE
-        self.runner = NetworkRunner(
+        runner = NetworkRunner(
             network,
             where,
             channels=channels,
@@ -115,6 +122,8 @@ class Denoiser:
             network_key=description.sha256 if description else "",
             hu_width=high - low,
         )
+        slices = SliceNetwork(runner, (low, high), channels, context, full_field)
+        self._slices: SliceNetwork | AveragedSlices = AveragedSlices(slices, averaging) if averaging else slices
 
     @classmethod
     def from_pretrained(
@@ -140,6 +149,7 @@ class Denoiser:
             hu_range=description.hu_range,
             channels=config.in_channels,
             context=config.context // 2,
+            averaging=load_averaging(name_or_path, description),
             device=device,
             batch_size=batch_size,
             engine=engine,
@@ -147,6 +157,25 @@ class Denoiser:
             full_field=full_field or config.align_corners,
             description=description,
         )
+
+    @property
+    def _slice_network(self) -> SliceNetwork:
+        return self._slices.network if isinstance(self._slices, AveragedSlices) else self._slices
+
+    @property
+    def runner(self) -> NetworkRunner:
+        """What sends images through the network."""
+        return self._slice_network.runner
+
+    @property
+    def context(self) -> int:
+        """Neighbours on each side of a slice that its result depends on."""
+        return self._slices.context
+
+    @property
+    def averages(self) -> bool:
+        """Whether denoised slices are averaged with their denoised neighbours."""
+        return isinstance(self._slices, AveragedSlices)
 
     @property
     def device(self) -> torch.device:
@@ -182,14 +211,15 @@ class Denoiser:
             If there is no such engine here.
         """
         other = copy.copy(self)
-        other.runner = self.runner.with_engine(name)
+        other._slices = self._slices.with_engine(name)
         return other
 
     def with_fastest_engine(self, example_hu: NDArray[np.float32], slices: int) -> Denoiser:
         """Return a denoiser with the engine that would finish so many slices ``[H, W]`` first; measured if need be."""
         if self.requested_engine != AUTO:
             return self
-        probe = self._network_input(self._windows(np.nan_to_num(example_hu, nan=OUTSIDE_FIELD_HU)[None])[0])
+        network = self._slice_network
+        probe = network.network_input(np.repeat(example_hu[None], 2 * network.context + 1, axis=0))
         return self.with_engine(self.runner.fastest_engine(probe[None], slices))
 
     def __call__(
@@ -281,21 +311,8 @@ class Denoiser:
         ndarray
             ``[B, H, W]``.
         """
-        windows = hu if hu.ndim == 4 else self._windows(hu)
-        slices = windows[:, self.context]
-        boxes = [self._box(image) for image in slices]
-        result = slices.copy()
-        for size in {_size(box) for box in boxes if box is not None}:
-            same = [(i, box) for i, box in enumerate(boxes) if box is not None and _size(box) == size]
-            inputs = [self._network_input(windows[i][:, *box]) for i, box in same]
-            output = self.runner(inputs[0][None] if len(inputs) == 1 else torch.stack(inputs))
-            for (i, box), image in zip(same, output, strict=True):
-                result[i][box] = self._blend(slices[i][box], image, strength)
-        return result
-
-    def _windows(self, hu: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return ``[B, H, W]`` as slices without neighbours, ``[B, 2 · context + 1, H, W]``."""
-        return np.repeat(hu[:, None], 2 * self.context + 1, axis=1)
+        windows = hu if hu.ndim == 4 else np.repeat(hu[:, None], 2 * self.context + 1, axis=1)
+        return self._blend(windows[:, self.context], self._slices(windows), strength)
 
     def denoise_image(self, image: NDArray[np.floating], *, strength: float = 1.0) -> NDArray[np.float32]:
         """Denoise a photograph.
@@ -361,30 +378,10 @@ class Denoiser:
         """How the model treats spatially correlated noise of photographs; None if like any other."""
         return self.description.correlated_noise if self.description else None
 
-    def _box(self, hu: NDArray[np.float32]) -> Box | None:
-        everything = slice(0, hu.shape[0]), slice(0, hu.shape[1])
-        return everything if self.full_field else body_box(hu, self.runner.size_multiple)
-
-    def _network_input(self, hu: NDArray[np.float32]) -> Tensor:
-        """Window and normalise ``[2 · context + 1, H, W]`` HU to ``[C, H, W]``."""
-        low, high = self.hu_range or HU_RANGE
-        visible = np.minimum(hu, np.float32(high))
-        np.copyto(visible, low, where=~(hu >= OUTSIDE_FIELD_HU))  # outside the field of view, and NaN
-        image = torch.from_numpy(hu_to_unit(visible, (low, high)))
-        return image.expand(self.channels, -1, -1)  # a grey network's slice, or its windows, as they are
-
-    def _blend(self, hu: NDArray[np.float32], output: Tensor, strength: float) -> NDArray[np.float32]:
-        assert self.hu_range is not None
-        result = unit_to_hu(output[0].numpy(), self.hu_range)
-        if strength != 1:
-            with np.errstate(invalid="ignore", over="ignore"):  # where the source is infinite, and stays so below
-                result -= hu
-                result *= np.float32(strength)
-                result += hu
-        np.copyto(result, hu, where=~((hu >= OUTSIDE_FIELD_HU) & (hu <= self.hu_range[1])))  # and NaN
+    def _blend(self, hu: NDArray[np.float32], clean: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+        if strength == 1:
+            return clean
+        with np.errstate(invalid="ignore", over="ignore"):  # where the source is infinite, and stays so below
+            result = hu + np.float32(strength) * (clean - hu)
+        np.copyto(result, hu, where=~self._slice_network.seen(hu))
         return result
-
-
-def _size(box: Box) -> tuple[int, int]:
-    rows, columns = box
-    return rows.stop - rows.start, columns.stop - columns.start

@@ -90,7 +90,9 @@ class Denoising:
     def provenance(self) -> Provenance:
         """Model, strength, field and numerical environment."""
         model = model_entry(self.denoiser)
-        seen = ", each with its neighbours" if self.context else ""
+        seen = ""
+        if self.context:
+            seen = ", each averaged with its neighbours" if self.denoiser.averages else ", each with its neighbours"
         description = (
             f"Denoised slice by slice{seen}, model {model['name']} (sha256 {model['sha256'][:12]}), "
             f"strength {self.strength:g}"
@@ -150,6 +152,7 @@ def model_entry(denoiser: Denoiser) -> dict[str, str]:
         "encoder": description.encoder_name,
         "encoder_sha256": description.encoder_sha256,
         "decoder_sha256": description.decoder_sha256,
+        "averaging_sha256": description.averaging_sha256,
     }
     return {key: value for key, value in entry.items() if value is not None}
 

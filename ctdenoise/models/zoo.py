@@ -18,6 +18,7 @@ from ctdenoise.files import file_sha256, write_whole
 if TYPE_CHECKING:
     from torch import nn
 
+    from ctdenoise.models.averaging import NeighbourAveraging
     from ctdenoise.models.encoder import FeatureEncoder
 
 #: The models that ship with ctdenoise: a folder for each, and ``encoders/`` with the encoder files they share.
@@ -25,6 +26,8 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_MODEL = "ct-lowdose"
 #: The file of a model's decoder, or of its whole network where it has no encoder.
 DECODER_FILE = "decoder.safetensors"
+#: The file of the weights with which a model averages slices with their neighbours.
+AVERAGING_FILE = "averaging.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,10 @@ class ModelDescription:
         Standard deviation of the noise in training, [0, 1]: photographs with stronger noise are brought to this level
         for the network, see :mod:`ctdenoise.inference.level`. None: the network gets every image as it is.
 
+    averaging_file, averaging_sha256
+        Weights file of a :class:`~ctdenoise.models.averaging.NeighbourAveraging`, with which each denoised slice is
+        averaged with its denoised neighbours. None: each slice by itself, or as the network has context.
+
     Raises
     ------
     ValueError
@@ -73,6 +80,8 @@ class ModelDescription:
     decoder_sha256: str
     correlated_noise: str | None = None
     training_noise: float | None = None
+    averaging_file: str | None = None
+    averaging_sha256: str | None = None
 
     def __post_init__(self) -> None:
         if self.correlated_noise not in (None, "pixel-shuffle"):
@@ -82,8 +91,9 @@ class ModelDescription:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 that identifies the pair of weights files."""
-        return hashlib.sha256(f"{self.encoder_sha256 or ''}{self.decoder_sha256}".encode()).hexdigest()
+        """SHA-256 that identifies the weights files together."""
+        parts = (self.encoder_sha256, self.decoder_sha256, self.averaging_sha256)
+        return hashlib.sha256("".join(part or "" for part in parts).encode()).hexdigest()
 
 
 def available() -> list[str]:
@@ -144,6 +154,7 @@ def verify(name_or_path: str | Path) -> ModelDescription:
     for file, expected in (
         (description.encoder_file, description.encoder_sha256),
         (description.decoder_file, description.decoder_sha256),
+        (description.averaging_file, description.averaging_sha256),
     ):
         if file is None:
             continue
@@ -187,6 +198,28 @@ def load_model(name_or_path: str | Path) -> tuple[nn.Module, ModelDescription]:
         load_encoder(cast("FeatureEncoder", network.encoder), folder / description.encoder_file)
     load_decoder(network, folder / description.decoder_file)
     return network.eval(), description
+
+
+def load_averaging(name_or_path: str | Path, description: ModelDescription) -> NeighbourAveraging | None:
+    """Build what averages the model's slices with their neighbours; None if it does not.
+
+    Raises
+    ------
+    InputError
+        If the file does not hold its weights.
+    """
+    if description.averaging_file is None:
+        return None
+    from ctdenoise.models.averaging import NeighbourAveraging
+    from ctdenoise.models.weights import read_state
+
+    path = model_folder(name_or_path) / description.averaging_file
+    averaging = NeighbourAveraging()
+    try:
+        averaging.load_state_dict(read_state(path))
+    except RuntimeError as error:
+        raise InputError("expected weights of NeighbourAveraging, found other tensors", path=path) from error
+    return averaging.eval()
 
 
 def save_model(
@@ -245,5 +278,10 @@ def save_model(
         decoder_sha256=file_sha256(decoder),
         **description,
     )
-    write_whole(folder / "model.json", json.dumps(asdict(full), indent=2, ensure_ascii=False) + "\n")
+    write_description(folder, full)
     return full
+
+
+def write_description(folder: Path, description: ModelDescription) -> None:
+    """Write ``model.json``; OSError if it cannot be written."""
+    write_whole(folder / "model.json", json.dumps(asdict(description), indent=2, ensure_ascii=False) + "\n")

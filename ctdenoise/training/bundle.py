@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ctdenoise.errors import InputError
 from ctdenoise.files import atomic_path, file_sha256, write_whole
 from ctdenoise.models.denoiser import NetworkConfig
 from ctdenoise.models.sources import encoder_source
-from ctdenoise.models.zoo import ModelDescription, load_model, model_folder
+from ctdenoise.models.zoo import AVERAGING_FILE, ModelDescription, load_model, model_folder, write_description
 from ctdenoise.training.configuration import merged_configuration, shared_overlays
 from ctdenoise.training.resources import resource
 
@@ -120,12 +120,15 @@ def _write_model(
     shutil.copy2(source / description.decoder_file, models / "decoder.safetensors")
     if description.encoder_file is not None:
         shutil.copy2(source / description.encoder_file, models / "encoder.safetensors")
+    if description.averaging_file is not None:
+        shutil.copy2(source / description.averaging_file, models / AVERAGING_FILE)
     shipped = replace(
         description,
         decoder_file="decoder.safetensors",
         encoder_file="encoder.safetensors" if description.encoder_file else None,
+        averaging_file=AVERAGING_FILE if description.averaging_file else None,
     )
-    write_whole(models / "model.json", json.dumps(asdict(shipped), indent=2, ensure_ascii=False) + "\n")
+    write_description(models, shipped)
     with atomic_path(models / "model.pt") as partial:
         torch.save(network.state_dict(), partial)
     config = NetworkConfig(**description.network)

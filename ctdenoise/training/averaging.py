@@ -10,19 +10,21 @@ import argparse
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ctdenoise.files import file_sha256
-from ctdenoise.inference import Denoiser
 from ctdenoise.models.averaging import NeighbourAveraging
 from ctdenoise.models.weights import save_weights
-from ctdenoise.models.zoo import AVERAGING_FILE, describe, model_folder, write_description
+from ctdenoise.models.zoo import AVERAGING_FILE, describe, load_model, model_folder, write_description
 from ctdenoise.training.neighbour_stacks import Stack, stacks
+from ctdenoise.transforms.hounsfield import hu_to_unit, unit_to_hu
 
 #: HU between which errors count; more for bone and metal would outweigh the rest.
 _COUNTED_HU = (-1100.0, 400.0)
@@ -34,7 +36,7 @@ _REPORTED = 100
 
 
 def train(averaging: NeighbourAveraging, examples: Sequence[Stack], *, iterations: int, keep: float, seed: int) -> None:
-    """Train the weights, in place.
+    """Train the weights.
 
     The loss is the logarithm of the mean error of the averaged slice over that of the denoised one, plus `keep` times
     how much further from the truth the mean of each ellipsoid is.
@@ -42,7 +44,7 @@ def train(averaging: NeighbourAveraging, examples: Sequence[Stack], *, iteration
     Parameters
     ----------
     averaging
-        Moved to nothing; trained where it is.
+        In place.
     examples
         To draw from.
     iterations
@@ -106,12 +108,22 @@ def main() -> None:
     parser.add_argument("--keep", type=float, default=2.0, help="price of contrast that is lost (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     options = parser.parse_args()
-    denoiser = Denoiser.from_pretrained(options.model, full_field=True, engine="eager")
-    examples = list(stacks(options.series, denoiser, options.stacks, options.seed))
+    network, description = load_model(options.model)
+    if description.hu_range is None or description.network.get("context", 1) > 1:
+        parser.error("--model: expected a model for CT without neighbours")
+    denoise = partial(_denoise, network, description.hu_range)
+    examples = list(stacks(options.series, denoise, options.stacks, options.seed))
     torch.manual_seed(options.seed)
     averaging = NeighbourAveraging()
     train(averaging, examples, iterations=options.iterations, keep=options.keep, seed=options.seed)
     write_model(options.model, averaging, options.output, name=options.name)
+
+
+@torch.inference_mode()
+def _denoise(network: nn.Module, hu_range: tuple[float, float], hu: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Denoise ``[N, H, W]`` HU, H and W multiples of 16."""
+    images = torch.from_numpy(hu_to_unit(hu, hu_range))[:, None]
+    return unit_to_hu(torch.cat([network(one[None]) for one in images])[:, 0].numpy(), hu_range)
 
 
 def write_model(model: str | Path, averaging: NeighbourAveraging, folder: Path, *, name: str | None = None) -> None:

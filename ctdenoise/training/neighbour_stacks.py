@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctdenoise.errors import InputError
-from ctdenoise.inference import Denoiser
 from ctdenoise.io.dicom import SliceFile, discover, read_slice
 from ctdenoise.noise.along_normal import correlate_all
 from ctdenoise.training.drawn import DrawEllipsoidsd
@@ -55,15 +54,15 @@ class Stack:
     contrasts: Sequence[float]
 
 
-def stacks(folders: Sequence[Path], denoiser: Denoiser, count: int, seed: int) -> Iterator[Stack]:
+def stacks(folders: Sequence[Path], denoise: Callable[[Image], Image], count: int, seed: int) -> Iterator[Stack]:
     """Yield random stacks of series; the same seed gives the same stacks.
 
     Parameters
     ----------
     folders
         With DICOM series of at least three slices of at least 192 × 192 pixels.
-    denoiser
-        Whose results are to be averaged; without neighbours.
+    denoise
+        Denoises ``[3, H, W]`` HU, each slice by itself; its results are to be averaged.
 
     Raises
     ------
@@ -77,7 +76,7 @@ def stacks(folders: Sequence[Path], denoiser: Denoiser, count: int, seed: int) -
         hu, pixel_mm, distance_mm = _drawn(rng) if drawn else _cut(series[rng.integers(len(series))], rng)
         ellipsoids, contrasts = _insert(hu, pixel_mm, distance_mm, rng)
         noisy = hu + _noise(rng)
-        arrays = (hu, noisy, denoiser.denoise_slices(noisy, 1.0), ellipsoids)
+        arrays = (hu, noisy, denoise(noisy), ellipsoids)
         clean, with_noise, denoised, numbers = map(torch.from_numpy, arrays)
         yield Stack(clean, with_noise, denoised, numbers, contrasts)
 

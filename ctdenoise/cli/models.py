@@ -24,7 +24,7 @@ def models_list(as_json: JsonOption = False) -> None:
         print_json([asdict(d) for d in descriptions])
         return
     for description in descriptions:
-        print(f"{description.name:<20} {description.summary}")
+        print(f"{description.name:<24} {description.summary}")
 
 
 @app.command("show")

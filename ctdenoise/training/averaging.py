@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--name", help="of the new model (default: that of the model, and -context)")
     parser.add_argument("--stacks", type=int, default=300, help="that are made (default: 300)")
     parser.add_argument("--iterations", type=int, default=1000, help="(default: 1000)")
-    parser.add_argument("--keep", type=float, default=2.0, help="price of contrast that is lost (default: 2)")
+    parser.add_argument("--keep", type=float, default=1.0, help="price of contrast that is lost (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     options = parser.parse_args()
     network, description = load_model(options.model)

@@ -106,7 +106,6 @@ class Denoiser:
         if averaging is not None and (context or hu_range is None):
             raise ValueError("averaging: expected a network for CT without context")
         self.description = description
-        self.full_field = full_field
         self.channels = channels
         self.hu_range = hu_range
         self.requested_device = device
@@ -166,6 +165,11 @@ class Denoiser:
     def runner(self) -> NetworkRunner:
         """What sends images through the network."""
         return self._slice_network.runner
+
+    @property
+    def full_field(self) -> bool:
+        """Whether whole slices go through the network, not only the body."""
+        return self._slice_network.full_field
 
     @property
     def context(self) -> int:

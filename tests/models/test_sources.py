@@ -259,6 +259,7 @@ def test_a_download_whose_hash_differs_from_the_announced_one_is_refused(hub, tm
     assert "delete this file and try again" in result.stderr
 
 
+@pytest.mark.slow
 def test_without_hub_and_file_the_error_names_the_ways_to_get_weights(tmp_path):
     result = fetch(closed_endpoint(), tmp_path / "cache")
     assert result.returncode == 1

@@ -57,11 +57,11 @@ def test_training_reduces_the_error_and_a_price_on_contrast_restrains_it(example
     for keep in (0.0, 1000.0):
         torch.manual_seed(0)
         averaging = NeighbourAveraging()
-        train(averaging, examples, iterations=25, keep=keep, seed=0)
+        train(averaging, examples, iterations=20, keep=keep, seed=0)
         with torch.inference_mode():
             weights = [averaging.weights(one.noisy[None], one.denoised[None]).mean() for one in examples]
         found[keep] = relative_error(averaging, examples), float(np.mean(weights))
-    assert found[0.0][0] < 0.985
+    assert found[0.0][0] < 0.99
     assert found[1000.0][1] < found[0.0][1]
 
 

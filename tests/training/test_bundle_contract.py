@@ -334,6 +334,7 @@ def test_a_bundle_is_not_written_over_another_or_with_a_model_of_another_kind(tm
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_truncated_file_fails_the_run_and_the_rest_is_done(tmp_path):
     make_series(tmp_path / "in", slices=4)
     victim = sorted((tmp_path / "in").iterdir())[1]

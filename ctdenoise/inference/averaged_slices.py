@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from threading import Lock
 
@@ -85,34 +85,37 @@ class _RecentResults:
 
     def of(self, slices: Image, compute: _Compute) -> Image:
         """Return the results of ``[N, H, W]``, computing those that are not known, in one call."""
-        keys = [hashlib.blake2b(np.ascontiguousarray(one).tobytes(), digest_size=16).digest() for one in slices]
+        keys = [_content(one) for one in slices]
+        futures: dict[bytes, Future[Image]] = {}
         missing: dict[bytes, int] = {}
-        with self._lock:
-            for index, key in enumerate(keys):
-                if key in self._results:
-                    self._results.move_to_end(key)
-                else:
-                    missing[key] = index
-                    self._results[key] = Future()
-            futures = [self._results[key] for key in keys]
-            while len(self._results) > max(self.limit, len(slices)):
-                self._results.popitem(last=False)
-        self._compute(slices, missing, dict(zip(keys, futures, strict=True)), compute)
-        return np.stack([future.result() for future in futures])
-
-    def _compute(
-        self, slices: Image, missing: dict[bytes, int], futures: dict[bytes, Future[Image]], compute: _Compute
-    ) -> None:
-        if not missing:
-            return
         try:
-            results = compute(slices[list(missing.values())])
-        except BaseException as error:
             with self._lock:
-                for key in missing:
-                    self._results.pop(key, None)
-            for key in missing:
-                futures[key].set_exception(error)
+                for index, key in enumerate(keys):
+                    if key not in self._results:
+                        missing[key] = index
+                        self._results[key] = Future()
+                    self._results.move_to_end(key)
+                    futures[key] = self._results[key]
+                while len(self._results) > max(self.limit, len(slices)):
+                    self._results.popitem(last=False)
+            if missing:
+                for key, result in zip(missing, compute(slices[list(missing.values())]), strict=True):
+                    futures[key].set_result(result)
+        except BaseException as error:
+            self._forget(missing, error)
             raise
-        for key, result in zip(missing, results, strict=True):
-            futures[key].set_result(result)
+        return np.stack([futures[key].result() for key in keys])
+
+    def _forget(self, keys: Iterable[bytes], error: BaseException) -> None:
+        """Leave nothing that is not computed, so that nobody waits for it."""
+        with self._lock:
+            unfinished = [future for key in keys if (future := self._results.pop(key, None)) and not future.done()]
+        for future in unfinished:
+            future.set_exception(error)
+
+
+def _content(image: Image) -> bytes:
+    """Return a hash of shape and pixels."""
+    digest = hashlib.blake2b(repr((image.shape, image.dtype.str)).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.digest()

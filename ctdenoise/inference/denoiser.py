@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -177,9 +178,14 @@ class Denoiser:
         return self._slices.context
 
     @property
-    def averages(self) -> bool:
-        """Whether denoised slices are averaged with their denoised neighbours."""
-        return isinstance(self._slices, AveragedSlices)
+    def averaging(self) -> NeighbourAveraging | None:
+        """What averages denoised slices with their denoised neighbours, if anything does."""
+        return self._slices.averaging if isinstance(self._slices, AveragedSlices) else None
+
+    def environment(self) -> dict[str, str]:
+        """Return what can change the rounding of results."""
+        environment = self.runner.environment()
+        return environment if self.averaging is None else {**environment, "torch": version("torch")}
 
     @property
     def device(self) -> torch.device:
@@ -221,7 +227,7 @@ class Denoiser:
     def with_fastest_engine(self, example_hu: NDArray[np.float32], slices: int) -> Denoiser:
         """Return a denoiser with the engine that would finish so many slices ``[H, W]`` first; measured if need be."""
         if self.requested_engine != AUTO:
-            return self
+            return self.with_engine(self.requested_engine)
         network = self._slice_network
         probe = network.network_input(np.repeat(example_hu[None], 2 * network.context + 1, axis=0))
         return self.with_engine(self.runner.fastest_engine(probe[None], slices))

@@ -67,7 +67,7 @@ class DenoisingRequest:
         """Return the operation with the strength and the engine of an earlier run."""
         environment = parameters["environment"]
         denoiser = self.denoiser.with_engine(environment["engine"])
-        require_same_environment(environment, denoiser.runner.environment())
+        require_same_environment(environment, denoiser.environment())
         return Denoising(denoiser, float(parameters["strength"]))
 
 
@@ -92,7 +92,7 @@ class Denoising:
         model = model_entry(self.denoiser)
         seen = ""
         if self.context:
-            seen = ", each averaged with its neighbours" if self.denoiser.averages else ", each with its neighbours"
+            seen = ", each averaged with its neighbours" if self.denoiser.averaging else ", each with its neighbours"
         description = (
             f"Denoised slice by slice{seen}, model {model['name']} (sha256 {model['sha256'][:12]}), "
             f"strength {self.strength:g}"
@@ -106,7 +106,7 @@ class Denoising:
                 "full_field": self.denoiser.full_field,
                 "correlated_noise": self.denoiser.correlated_noise,
                 "training_noise": self.denoiser.training_noise,
-                "environment": self.denoiser.runner.environment(),
+                "environment": self.denoiser.environment(),
             },
             label=f"denoised {self.strength:.3g}",
             description=description,
@@ -142,7 +142,11 @@ def model_entry(denoiser: Denoiser) -> dict[str, str]:
     description = denoiser.description
     if description is None:
         digest = hashlib.sha256(repr(denoiser.network).encode())
-        for name, value in denoiser.network.state_dict().items():
+        tensors = dict(denoiser.network.state_dict())
+        if denoiser.averaging is not None:
+            digest.update(repr(denoiser.averaging).encode())
+            tensors |= {f"averaging.{name}": value for name, value in denoiser.averaging.state_dict().items()}
+        for name, value in tensors.items():
             digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
         return {"name": "custom", "sha256": digest.hexdigest()}
     entry = {

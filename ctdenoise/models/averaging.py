@@ -105,6 +105,11 @@ def _smoothed(images: Tensor, std: float) -> Tensor:
 @lru_cache
 def _gaussian(length: int, std: float) -> Tensor:
     """Return the matrix ``[length, length]`` that smooths a row."""
+    with torch.inference_mode(False):  # the matrix is kept, and training may use it too
+        return _gaussian_matrix(length, std)
+
+
+def _gaussian_matrix(length: int, std: float) -> Tensor:
     reach = round(3 * std)
     kernel = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * std**2))
     matrix = torch.zeros(length, length)

@@ -63,7 +63,8 @@ class ModelDescription:
     Raises
     ------
     ValueError
-        If `correlated_noise` is neither, or `training_noise` is not a positive number.
+        If `correlated_noise` is neither, `training_noise` is not a positive number, or `averaging_file` is given for
+        photographs or a network with context.
     """
 
     name: str
@@ -88,6 +89,8 @@ class ModelDescription:
             raise ValueError(f"correlated_noise: expected 'pixel-shuffle' or null, found {self.correlated_noise!r}")
         if self.training_noise is not None and not self.training_noise > 0:
             raise ValueError(f"training_noise: expected a number above 0 or null, found {self.training_noise!r}")
+        if self.averaging_file is not None and (self.hu_range is None or self.network.get("context", 1) > 1):
+            raise ValueError("averaging_file: expected null for photographs and for a network with context")
 
     @property
     def sha256(self) -> str:
@@ -210,13 +213,16 @@ def load_averaging(name_or_path: str | Path, description: ModelDescription) -> N
     """
     if description.averaging_file is None:
         return None
+    import torch
+
     from ctdenoise.models.averaging import NeighbourAveraging
     from ctdenoise.models.weights import read_state
 
     path = model_folder(name_or_path) / description.averaging_file
-    averaging = NeighbourAveraging()
+    with torch.device("meta"):  # as for the network, no initial weights are drawn
+        averaging = NeighbourAveraging()
     try:
-        averaging.load_state_dict(read_state(path))
+        averaging.load_state_dict(read_state(path), assign=True)
     except RuntimeError as error:
         raise InputError("expected weights of NeighbourAveraging, found other tensors", path=path) from error
     return averaging.eval()

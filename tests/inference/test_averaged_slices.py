@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from threading import Event
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from ctdenoise.inference import Denoiser, RunOptions, denoise
 from ctdenoise.inference.averaged_slices import _RecentResults
+from ctdenoise.inference.denoising import model_entry
 from ctdenoise.io.dicom import discover, read_slice
 from ctdenoise.models.averaging import NeighbourAveraging
 from tests.conftest import make_series
@@ -138,6 +140,27 @@ def test_after_an_error_a_result_is_computed_again():
     with pytest.raises(MemoryError):
         recent.of(image, fail)
     np.testing.assert_array_equal(recent.of(image, lambda slices: slices + 1), image + 1)
+
+
+def test_slices_of_other_shapes_are_other_slices():
+    recent, image = _RecentResults(), np.arange(8, dtype=np.float32).reshape(1, 2, 4)
+    recent.of(image, lambda slices: slices)
+    assert recent.of(image.reshape(1, 4, 2), lambda slices: slices).shape == (1, 4, 2)
+
+
+def test_the_weights_of_the_averaging_are_part_of_the_identity():
+    def identity(seed: int | None) -> object:
+        torch.manual_seed(seed or 0)
+        weights = None if seed is None else NeighbourAveraging()
+        return model_entry(Denoiser(Counting(), channels=1, averaging=weights))["sha256"]
+
+    assert identity(0) == identity(0)
+    assert len({identity(None), identity(0), identity(1)}) == 3
+
+
+def test_the_environment_names_what_computes_the_averages():
+    alone = Denoiser(Counting(), channels=1, engine="eager")
+    assert averaging(engine="eager").environment() == {**alone.environment(), "torch": version("torch")}
 
 
 def test_few_results_are_kept():

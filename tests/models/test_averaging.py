@@ -64,6 +64,14 @@ def test_slices_of_a_batch_do_not_see_one_another(averaging):
         torch.testing.assert_close(averaging(noisy[1:], denoised[1:]), both[1:])
 
 
+def test_after_inference_gradients_can_be_taken(averaging):
+    noisy, denoised = pair(7, (1, 3, 34, 34))
+    with torch.inference_mode():
+        averaging(noisy, denoised)
+    averaging(noisy.requires_grad_(), denoised).sum().backward()
+    assert torch.isfinite(noisy.grad).all()
+
+
 @pytest.mark.parametrize("name", [name for name in available() if describe(name).averaging_file])
 def test_models_average_noise_and_leave_other_anatomy_alone(name):
     averaging = load_averaging(name, describe(name))

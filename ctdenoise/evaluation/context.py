@@ -18,6 +18,7 @@ from ctdenoise.noise.along_normal import correlate, noise_correlation, represent
 from ctdenoise.noise.lowdose import dose_noise
 from ctdenoise.noise.matching import match_scan
 from ctdenoise.noise.measure import evenly_spread
+from ctdenoise.noise.phantom import sphere_in_slice
 from ctdenoise.transforms.noise import RandCTNoise
 
 #: Share of each denoised neighbour in naive mixing.
@@ -163,11 +164,9 @@ def _spheres(spacing_mm: float) -> NDArray[np.float32]:
     for index, radius in enumerate(_RADII_MM):
         row, column = _centre(index)
         distance = np.hypot(rows - row, columns - column) * _PIXEL_MM
-        half = np.sqrt(np.maximum(0.0, radius**2 - distance**2))
         for slice_index in range(_SLICES):
             low, high = ((slice_index - _SLICES // 2 + side) * spacing_mm for side in (-0.5, 0.5))
-            inside = np.clip(np.minimum(half, high) - np.maximum(-half, low), 0, None)
-            hu[slice_index] += _CONTRAST_HU * inside / spacing_mm
+            hu[slice_index] += _CONTRAST_HU * sphere_in_slice(distance, radius, low, high) / spacing_mm
     return hu.astype(np.float32)
 
 

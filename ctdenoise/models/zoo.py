@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +27,8 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_MODEL = "ct-lowdose"
 #: The file of a model's decoder, or of its whole network where it has no encoder.
 DECODER_FILE = "decoder.safetensors"
+#: The file of a model's encoder, where it is not shared with other models.
+ENCODER_FILE = "encoder.safetensors"
 #: The file of the weights with which a model averages slices with their neighbours.
 AVERAGING_FILE = "averaging.safetensors"
 
@@ -232,7 +235,7 @@ def save_model(
     model: nn.Module,
     folder: Path,
     *,
-    encoder_file: str = "encoder.safetensors",
+    encoder_file: str = ENCODER_FILE,
     dtype: str = "float16",
     **description: Any,
 ) -> ModelDescription:
@@ -286,6 +289,27 @@ def save_model(
     )
     write_description(folder, full)
     return full
+
+
+def copy_weights(name_or_path: str | Path, folder: Path) -> ModelDescription:
+    """Copy a model's weights files into a folder, under their usual names.
+
+    Returns
+    -------
+    ModelDescription
+        With these names; for :func:`write_description`.
+
+    Raises
+    ------
+    InputError
+        If there is no such model.
+    """
+    description, source = describe(name_or_path), model_folder(name_or_path)
+    usual = {"encoder_file": ENCODER_FILE, "decoder_file": DECODER_FILE, "averaging_file": AVERAGING_FILE}
+    names: dict[str, Any] = {field: name for field, name in usual.items() if getattr(description, field)}
+    for field, name in names.items():
+        shutil.copy2(source / getattr(description, field), folder / name)
+    return replace(description, **names)
 
 
 def write_description(folder: Path, description: ModelDescription) -> None:

@@ -155,6 +155,25 @@ def render(
     return averaged.astype(np.float32)
 
 
+def sphere_in_slice(
+    distance_mm: NDArray[np.floating], radius_mm: float, low_mm: float, high_mm: float
+) -> NDArray[np.floating]:
+    """Return how many mm of a slice are inside a sphere.
+
+    Parameters
+    ----------
+    distance_mm
+        Of each pixel from the sphere's centre, in the plane.
+    radius_mm
+        Of the sphere.
+    low_mm, high_mm
+        Where the slice begins and ends along its normal, from the sphere's centre.
+    """
+    half = np.sqrt(np.maximum(0.0, radius_mm**2 - distance_mm**2))
+    inside: NDArray[np.floating] = np.clip(np.minimum(half, high_mm) - np.maximum(-half, low_mm), 0, None)
+    return inside
+
+
 def project(
     objects: list[Ellipsoid], z: float, *, angles: NDArray[np.float64], detectors: int, pixel_mm: float
 ) -> NDArray[np.float64]:

@@ -7,12 +7,10 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +20,7 @@ from torch import Tensor, nn
 from ctdenoise.files import file_sha256
 from ctdenoise.models.averaging import NeighbourAveraging
 from ctdenoise.models.weights import save_weights
-from ctdenoise.models.zoo import AVERAGING_FILE, describe, load_model, model_folder, write_description
+from ctdenoise.models.zoo import AVERAGING_FILE, copy_weights, load_model, write_description
 from ctdenoise.training.neighbour_stacks import Stack, stacks
 from ctdenoise.transforms.hounsfield import hu_to_unit, unit_to_hu
 
@@ -128,13 +126,8 @@ def _denoise(network: nn.Module, hu_range: tuple[float, float], hu: NDArray[np.f
 
 def write_model(model: str | Path, averaging: NeighbourAveraging, folder: Path, *, name: str | None = None) -> None:
     """Write a model with its averaging as a model folder; InputError if there is no such model."""
-    description, source = describe(model), model_folder(model)
     folder.mkdir(parents=True, exist_ok=True)
-    files: dict[str, Any] = {}
-    for field in ("encoder_file", "decoder_file"):
-        if file := getattr(description, field):
-            files[field] = f"{field.removesuffix('_file')}.safetensors"
-            shutil.copy2(source / file, folder / files[field])
+    description = copy_weights(model, folder)
     save_weights(averaging.state_dict(), folder / AVERAGING_FILE, dtype=torch.float32)
     write_description(
         folder,
@@ -143,7 +136,6 @@ def write_model(model: str | Path, averaging: NeighbourAveraging, folder: Path, 
             name=name or f"{description.name}-context",
             averaging_file=AVERAGING_FILE,
             averaging_sha256=file_sha256(folder / AVERAGING_FILE),
-            **files,
         ),
     )
 

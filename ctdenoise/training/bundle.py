@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from ctdenoise.errors import InputError
 from ctdenoise.files import atomic_path, file_sha256, write_whole
 from ctdenoise.models.denoiser import NetworkConfig
 from ctdenoise.models.sources import encoder_source
-from ctdenoise.models.zoo import AVERAGING_FILE, ModelDescription, load_model, model_folder, write_description
+from ctdenoise.models.zoo import ModelDescription, copy_weights, load_model, model_folder, write_description
 from ctdenoise.training.configuration import merged_configuration, shared_overlays
 from ctdenoise.training.resources import resource
 
@@ -76,7 +75,7 @@ def write_bundle(pipeline: str, folder: str | Path, *, model: str | Path | None 
     for config in ("train", "export"):
         _write(configs / f"{config}.json", merged_configuration(pipeline, config))
     _configure(configs, description)
-    shipped = _write_model(network, description, model_folder(name), folder)
+    shipped = _write_model(network, name, folder)
     return shipped
 
 
@@ -111,27 +110,15 @@ def _training_encoder(description: ModelDescription) -> str | None:
     return name if name and encoder_source(name).layout == layout else f"random-{layout}".lower()
 
 
-def _write_model(
-    network: torch.nn.Module, description: ModelDescription, source: Path, folder: Path
-) -> ModelDescription:
+def _write_model(network: torch.nn.Module, model: str | Path, folder: Path) -> ModelDescription:
     """Write the model folder, the network's state and TorchScript, and the list of these files."""
     models = folder / _MODELS
     models.mkdir()
-    shutil.copy2(source / description.decoder_file, models / "decoder.safetensors")
-    if description.encoder_file is not None:
-        shutil.copy2(source / description.encoder_file, models / "encoder.safetensors")
-    if description.averaging_file is not None:
-        shutil.copy2(source / description.averaging_file, models / AVERAGING_FILE)
-    shipped = replace(
-        description,
-        decoder_file="decoder.safetensors",
-        encoder_file="encoder.safetensors" if description.encoder_file else None,
-        averaging_file=AVERAGING_FILE if description.averaging_file else None,
-    )
+    shipped = copy_weights(model, models)
     write_description(models, shipped)
     with atomic_path(models / "model.pt") as partial:
         torch.save(network.state_dict(), partial)
-    config = NetworkConfig(**description.network)
+    config = NetworkConfig(**shipped.network)
     example = torch.zeros(1, config.context * config.out_channels, _TRACED_SIDE, _TRACED_SIDE)
     traced = convert_to_torchscript(network, inputs=[example], use_trace=True)
     metadata = _read(folder / "configs" / "metadata.json")

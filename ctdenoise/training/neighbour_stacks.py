@@ -14,6 +14,7 @@ from torch import Tensor
 from ctdenoise.errors import InputError
 from ctdenoise.io.dicom import SliceFile, discover, read_slice
 from ctdenoise.noise.along_normal import correlate_all
+from ctdenoise.noise.phantom import sphere_in_slice
 from ctdenoise.training.drawn import DrawEllipsoidsd
 from ctdenoise.transforms.noise import RandCTNoise
 
@@ -123,10 +124,9 @@ def _insert(
         contrast = float(rng.choice([-1, 1]) * np.exp(rng.uniform(*np.log(_CONTRAST_HU))))
         if numbers[distance < radius + 2].any():
             continue
-        half = np.sqrt(np.maximum(0, radius**2 - distance**2))
         for index in range(_SLICES):
             low, high = ((index - _SLICES // 2 + side) * distance_mm - height for side in (-0.5, 0.5))
-            inside = np.clip(np.minimum(half, high) - np.maximum(-half, low), 0, None)
+            inside = sphere_in_slice(distance, radius, low, high)
             hu[index] += (contrast / distance_mm * inside).astype(np.float32)
         contrasts.append(abs(contrast))
         numbers[distance <= max(_CORE * radius, pixel_mm)] = len(contrasts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,13 @@ def relative_error(averaging: NeighbourAveraging, examples: list[Stack]) -> floa
     return float((averaged - truth).abs().mean() / (before - truth).abs().mean())
 
 
+def train_averaging(series: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the command, for a moment."""
+    options = ["--model", "ct-lowdose-lite", "--stacks", "2", "--iterations", "2"]
+    monkeypatch.setattr("sys.argv", ["averaging", str(series), "-o", str(folder), *options])
+    main()
+
+
 def test_stacks_hold_noise_and_ellipsoids_of_known_contrast(series, examples):
     again = list(stacks([series], smooth, 2, seed=0))
     assert torch.equal(again[1].noisy, examples[1].noisy)
@@ -66,19 +75,7 @@ def test_training_reduces_the_error_and_a_price_on_contrast_restrains_it(example
 
 
 def test_the_command_writes_a_model_that_denoises_with_neighbours(series, tmp_path, monkeypatch):
-    arguments = [
-        str(series),
-        "-o",
-        str(tmp_path / "m"),
-        "--model",
-        "ct-lowdose-lite",
-        "--stacks",
-        "2",
-        "--iterations",
-        "2",
-    ]
-    monkeypatch.setattr("sys.argv", ["averaging", *arguments])
-    main()
+    train_averaging(series, tmp_path / "m", monkeypatch)
     before, after = describe("ct-lowdose-lite"), describe(tmp_path / "m")
     assert after.name == "ct-lowdose-lite-context"
     assert after.decoder_sha256 == before.decoder_sha256
@@ -92,19 +89,7 @@ def test_the_command_writes_a_model_that_denoises_with_neighbours(series, tmp_pa
 
 
 def test_weights_that_are_damaged_or_another_networks_are_refused(series, tmp_path, monkeypatch):
-    arguments = [
-        str(series),
-        "-o",
-        str(tmp_path / "m"),
-        "--model",
-        "ct-lowdose-lite",
-        "--stacks",
-        "1",
-        "--iterations",
-        "1",
-    ]
-    monkeypatch.setattr("sys.argv", ["averaging", *arguments])
-    main()
+    train_averaging(series, tmp_path / "m", monkeypatch)
     weights = tmp_path / "m" / "averaging.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"abcd")
     with pytest.raises(InputError, match="SHA-256"):
